@@ -1,0 +1,1 @@
+"""Keeps LINE Ads custom audiences in step with segments in a warehouse."""

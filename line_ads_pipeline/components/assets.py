@@ -1,0 +1,270 @@
+"""The three assets of an audience.
+
+Raw identifiers exist only in memory, between the warehouse and the hash, so the assets keep what may be kept: a
+description of the segment, a snapshot of hashes, and what LINE answered. They pass it on through the store, by
+audience and run date.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from traceback import extract_tb
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from line_ads_pipeline.components.audience_file import Audience
+from line_ads_pipeline.components.errors import LateSnapshot, NothingToSend, RunRefused, SegmentNotDescribed
+from line_ads_pipeline.components.records import AudienceRecords
+from line_ads_pipeline.identifiers import SKIP_REASONS, UnsupportedIdentifierColumn, identify
+from line_ads_pipeline.line_ads import LineAdsError, NetworkError, RateLimited, ServerError
+from line_ads_pipeline.store import Snapshot, StoreError, Tally
+from line_ads_pipeline.sync import Destination, Synchroniser, SyncError, SyncResult
+from line_ads_pipeline.warehouse import SegmentDescription, WarehouseError
+
+SNAPSHOT_STORE = "snapshots"
+"""The key of the resource that all audiences of a project share."""
+
+
+class HashingConfig(dg.Config):
+    """Run config of `hashed_identifiers`."""
+
+    allow_late_snapshot: bool = Field(
+        default=False,
+        description="Hash the segment as of now for a run date that is past and has no snapshot.",
+    )
+
+
+class SyncConfig(dg.Config):
+    """Run config of `line_custom_audience`."""
+
+    recreate_audience: bool = Field(
+        default=False, description="Make a new audience when the recorded one is gone, expired or failed."
+    )
+
+
+def build_assets(
+    audience: Audience, partitions: dg.TimeWindowPartitionsDefinition
+) -> list[dg.AssetsDefinition]:
+    """`<name>/source_segment`, `<name>/hashed_identifiers` and `<name>/line_custom_audience`."""
+    common: dict[str, Any] = {
+        "group_name": audience.name,
+        "owners": audience.owners,
+        "partitions_def": partitions,
+    }
+    source, destination = audience.source, audience.destination
+    described = f"{audience.description}. " if audience.description else ""
+
+    @dg.asset(
+        key=[audience.name, "source_segment"],
+        description=f"{described}What is in the segment now: counts and version, no identifier.",
+        kinds={"table" if source.path is None else "file"},
+        required_resource_keys={source.warehouse, SNAPSHOT_STORE},
+        **common,
+    )
+    def source_segment(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+        with _in_plain_words(audience):
+            description = _describe(audience, context)
+            _records(audience, context).write(asdict(description), "segments", context.partition_key)
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/row_count": description.row_count,
+                "nulls": description.null_count,
+                "identifier_column": description.identifier_column,
+                "dagster/column_schema": dg.TableSchema(
+                    [dg.TableColumn(column, kind) for column, kind in description.columns]
+                ),
+                "source_version": description.data_version or "none: this source has no cheap marker",
+            },
+            data_version=description.data_version and dg.DataVersion(description.data_version),
+        )
+
+    @dg.asset(
+        key=[audience.name, "hashed_identifiers"],
+        deps=[source_segment],
+        description=f"{described}A snapshot of the segment's {audience.identifier.type} identifiers, as LINE takes them.",
+        kinds={"polars"},
+        required_resource_keys={source.warehouse, SNAPSHOT_STORE},
+        **common,
+    )
+    def hashed_identifiers(
+        context: dg.AssetExecutionContext, config: HashingConfig
+    ) -> dg.MaterializeResult[None]:
+        records = _records(audience, context)
+        with _in_plain_words(audience):
+            kept = records.read("partitions", context.partition_key)
+            newest = partitions.get_last_partition_key()
+            if context.partition_key == newest or (kept is None and config.allow_late_snapshot):
+                kept = _hash_segment(audience, context, records)
+            elif kept is None:
+                raise LateSnapshot(context.partition_key, newest)
+            else:
+                context.log.info("The run date is past: its snapshot is kept as it was.")
+        snapshot, tally = Snapshot.from_document(kept["snapshot"]), Tally(**kept["tally"])
+        return dg.MaterializeResult(
+            metadata=_funnel(snapshot, tally) | {"snapshot": snapshot.digest},
+            data_version=dg.DataVersion(snapshot.digest),
+        )
+
+    @dg.asset(
+        key=[audience.name, "line_custom_audience"],
+        deps=[hashed_identifiers],
+        description=f"{described}The custom audience {destination.audience_name or destination.audience_id} in LINE Ads.",
+        kinds={"line"},
+        required_resource_keys={destination.credentials, SNAPSHOT_STORE},
+        metadata={
+            "ad_account_id": destination.ad_account_id,
+            "audience": destination.audience_name or destination.audience_id,
+            "sync_mode": destination.sync_mode,
+        },
+        **common,
+    )
+    def line_custom_audience(
+        context: dg.AssetExecutionContext, config: SyncConfig
+    ) -> dg.MaterializeResult[None]:
+        records = _records(audience, context)
+        with _in_plain_words(audience):
+            kept = records.read("partitions", context.partition_key)
+            if kept is None:
+                raise NothingToSend(context.partition_key)
+            snapshot = Snapshot.from_document(kept["snapshot"])
+            line_ads = getattr(context.resources, destination.credentials)
+            with line_ads.client() as client:
+                result = Synchroniser(
+                    client=client,
+                    store=records.store,
+                    destination=_destination(audience),
+                    mode=destination.sync_mode,
+                    max_records=destination.max_records_per_upload,
+                    patience=line_ads.patience(),
+                ).sync(
+                    snapshot,
+                    rows=Tally(**kept["tally"]).rows,
+                    partition=context.partition_key,
+                    recreate_audience=config.recreate_audience,
+                )
+            records.prune(confirmed=snapshot)
+        return dg.MaterializeResult(metadata=_answer(audience, result))
+
+    return [source_segment, hashed_identifiers, line_custom_audience]
+
+
+def _records(audience: Audience, context: dg.AssetExecutionContext) -> AudienceRecords:
+    return AudienceRecords(getattr(context.resources, SNAPSHOT_STORE).open(), audience.name)
+
+
+def _describe(audience: Audience, context: dg.AssetExecutionContext) -> SegmentDescription:
+    with getattr(context.resources, audience.source.warehouse).open() as warehouse:
+        description: SegmentDescription = warehouse.describe(
+            audience.source.to_source(),
+            identifier_columns=audience.identifier.columns,
+            updated_at=audience.source.updated_at,
+        )
+    return description
+
+
+def _hash_segment(
+    audience: Audience, context: dg.AssetExecutionContext, records: AudienceRecords
+) -> Mapping[str, Any]:
+    """Read the segment, keep its snapshot, and let the run date point to it."""
+    described = records.read("segments", context.partition_key)
+    if described is None:
+        raise SegmentNotDescribed(context.partition_key)
+    rules = audience.identifier.to_rules()
+    with getattr(context.resources, audience.source.warehouse).open() as warehouse:
+        segment = warehouse.scan(audience.source.to_source(), described["identifier_column"])
+        with warehouse.reading():
+            snapshot, tally = records.store.write_snapshot(
+                audience.name,
+                identify(segment, described["identifier_column"], rules),
+                record_width=rules.record_width,
+            )
+    if described["data_version"] is not None:
+        now = asdict(_describe(audience, context))
+        _warn_if_moved(context, "version", described["data_version"], now["data_version"])
+    _warn_if_moved(context, "row count", described["row_count"], tally.rows)
+    kept = {
+        "snapshot": snapshot.to_document(),
+        "tally": asdict(tally),
+        "hashed_at": datetime.now(UTC).isoformat(),
+    }
+    records.write(kept, "partitions", context.partition_key)
+    return kept
+
+
+def _warn_if_moved(context: dg.AssetExecutionContext, what: str, described: object, hashed: object) -> None:
+    if described != hashed:
+        context.log.warning(
+            f"The segment changed while it was read: its {what} was {described} when source_segment looked, "
+            f"and {hashed} after hashing. The snapshot is of the later state."
+        )
+
+
+def _destination(audience: Audience) -> Destination:
+    return Destination(
+        audience=audience.name,
+        ad_account_id=audience.destination.ad_account_id,
+        id_type=audience.identifier.id_type,
+        audience_name=audience.destination.audience_name,
+        audience_id=audience.destination.audience_id,
+        adopt=audience.destination.adopt,
+    )
+
+
+def _funnel(snapshot: Snapshot, tally: Tally) -> dict[str, Any]:
+    """How the rows became identifiers; plotted over time by Dagster, so every number has its own entry."""
+    skipped = {reason: tally.outcomes.get(reason, 0) for reason in SKIP_REASONS}
+    return {
+        "rows": tally.rows,
+        "identifiers": snapshot.count,
+        "already_hashed": tally.outcomes.get("already_hashed", 0),
+        "duplicates": tally.duplicates,
+        "skipped": sum(skipped.values()),
+        **{f"skipped_{reason}": count for reason, count in skipped.items() if count},
+    }
+
+
+def _answer(audience: Audience, result: SyncResult) -> dict[str, Any]:
+    if result.audience_id is None:
+        return {"identifiers_sent": 0, "chunks": 0, "bytes": 0}
+    listed = result.audience
+    answer: dict[str, Any] = {
+        "audience_id": result.audience_id,
+        "audience_name": listed.name if listed else audience.destination.audience_name,
+        "identifiers_sent": result.records,
+        "chunks": result.chunks,
+        "bytes": result.uploaded_bytes,
+        "identifiers_processed": result.processed,
+        "status": listed.status if listed else None,
+        "estimated_size": listed.estimated_size if listed else None,
+        "estimated_size_as_shown": listed.estimated_size_text if listed else None,
+        "audience_was_created": result.created,
+        "sync_was_resumed": result.resumed,
+        "sync_id": result.sync_id,
+    }
+    return {key: value for key, value in answer.items() if value is not None}
+
+
+@contextmanager
+def _in_plain_words(audience: Audience) -> Iterator[None]:
+    """Fail the step with the audience, what is wrong and the remedy; a driver's words may quote what it read."""
+    try:
+        yield
+    except dg.Failure:
+        raise
+    except (RateLimited, ServerError, NetworkError) as error:
+        failure = dg.Failure(f"{audience.name}: {error}")
+    except (LineAdsError, SyncError, StoreError, WarehouseError, RunRefused, UnsupportedIdentifierColumn) as error:
+        failure = dg.Failure(f"{audience.name}: {error}", allow_retries=False)
+    except Exception as error:  # noqa: BLE001 - whatever it is, its text is not ours to show
+        place = " < ".join(f"{frame.name}:{frame.lineno}" for frame in reversed(extract_tb(error.__traceback__)[-4:]))
+        failure = dg.Failure(
+            f"{audience.name}: stopped by an unexpected {type(error).__name__} in {place}. Its text is withheld, "
+            "since it may quote personal data. Please report the class and the place."
+        )
+    else:
+        return
+    failure.__suppress_context__ = True
+    raise failure

@@ -1,0 +1,342 @@
+"""The fields of an audience file.
+
+The file's scalars arrive as text (see `yaml_document`) and become numbers and truth values only where a field
+asks for one, so that ids, names and times of day mean what was typed: `5343822743474`, `"2026"`, `9:30`.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import date, time
+from difflib import get_close_matches
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+import dagster as dg
+from phonenumbers import SUPPORTED_REGIONS
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from line_ads_pipeline.identifiers import EmailRules, IfaRules, PhoneRules, Rules
+from line_ads_pipeline.line_ads import IdType
+from line_ads_pipeline.warehouse import FileSource, QuerySource, Source, TableSource
+
+Weekday = Literal["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"]
+SyncMode = Literal["mirror", "add"]
+
+MOST_ROWS_PER_UPLOAD = 1_500_000
+LONGEST_AUDIENCE_NAME = 120
+LAST_DAY_EVERY_MONTH_HAS = 28
+
+ID_TYPES: Mapping[str, IdType] = {"email": "HASHED_EMAIL", "phone": "HASHED_PHONE_NUMBER", "ifa": "IFA"}
+
+
+def mistake(problem: str, remedy: str = "", *, field: str = "") -> PydanticCustomError:
+    """A validation error that says what to write instead: the field's own example where `remedy` is empty.
+
+    `field` is relative to the block that raises it.
+    """
+    # pydantic fills braces in its message template: what users wrote goes in as a value, never as template
+    return PydanticCustomError(
+        "mistake", "{problem}", {"problem": problem, "remedy": remedy, "field": field}
+    )
+
+
+def _number_as_text(value: object) -> object:
+    """Ids given as numbers from Python are the text of that number."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _not_blank(value: str) -> str:
+    if not value.strip():
+        raise mistake("is blank")
+    return value
+
+
+def _form(pattern: str, meaning: str) -> AfterValidator:
+    def fits(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise mistake(f'"{value}" is not {meaning}')
+        return value
+
+    return AfterValidator(fits)
+
+
+def _short_enough(name: str) -> str:
+    if len(name) > LONGEST_AUDIENCE_NAME:
+        raise mistake(f"has {len(name)} characters, LINE takes {LONGEST_AUDIENCE_NAME}")
+    return name
+
+
+Text = Annotated[str, BeforeValidator(_number_as_text), AfterValidator(_not_blank)]
+OpaqueId = Annotated[Text, _form(r"[A-Za-z0-9_-]+", "an id of letters, digits, - and _")]
+ResourceKey = Annotated[Text, _form(r"[A-Za-z_][A-Za-z0-9_]*", "a resource key of letters, digits and _")]
+AudienceName = Annotated[Text, AfterValidator(_short_enough)]
+AudienceKey = Annotated[
+    Text, _form(r"[a-z][a-z0-9_]{0,59}", "lower-case letters, digits and _ (60 at most), a letter first")
+]
+Owner = Annotated[Text, _form(r"team:\S+|[^@\s]+@[^@\s]+\.[^@\s]+", "a team: with its name, nor an e-mail address")]
+
+
+class Block(dg.Model):
+    """A block of the audience file; `not_yet` names the fields that are planned but not supported."""
+
+    not_yet: ClassVar[frozenset[str]] = frozenset()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_what_has_no_effect_yet(cls, values: Any) -> Any:  # noqa: ANN401 - whatever the file holds
+        if isinstance(values, Mapping):
+            for field in sorted(cls.not_yet.intersection(values)):
+                raise mistake(
+                    "is not supported yet, so it would have no effect",
+                    "leave this field out",
+                    field=field,
+                )
+        return values
+
+
+class SourceBlock(Block):
+    """Where the segment is read: exactly one of `table`, `query` and `path`."""
+
+    not_yet = frozenset({"depends_on", "exclude", "checksum"})
+
+    table: Text | None = Field(None, description="Table or view", examples=["marts.vip_customers"])
+    query: Text | None = Field(None, description="One SELECT", examples=["SELECT email FROM customers"])
+    path: Text | None = Field(None, description="Parquet or CSV file", examples=["data/customers.parquet"])
+    warehouse: ResourceKey = Field("warehouse", description="Resource key", examples=["warehouse"])
+    updated_at: Text | None = Field(None, description="Column for cheap change detection", examples=["updated_at"])
+
+    @model_validator(mode="after")
+    def _exactly_one_place(self) -> Self:
+        given = [field for field in ("table", "query", "path") if getattr(self, field) is not None]
+        if len(given) != 1:
+            found = f"holds {' and '.join(given)}" if given else "names no table, query or path"
+            raise mistake(
+                f"{found}; exactly one is needed",
+                "table: marts.vip_customers (or query: SELECT …, or path: data/customers.parquet)",
+                field=given[1] if given else "",
+            )
+        if self.path is not None and self.updated_at is not None:
+            raise mistake(
+                "is for tables and queries; of a file its size and time of change are compared",
+                "leave this field out",
+                field="updated_at",
+            )
+        return self
+
+    def to_source(self) -> Source:
+        """The source in the terms of the warehouse package."""
+        if self.table is not None:
+            return TableSource(self.table)
+        if self.query is not None:
+            return QuerySource(self.query)
+        return FileSource(self.path or "")
+
+
+_FIELDS_OF_TYPE: Mapping[str, tuple[str, ...]] = {
+    "email": ("strict_line_characters",),
+    "phone": ("default_country", "phone_format", "phone_validation"),
+    "ifa": ("ifa_case", "hash_ifa"),
+}
+_USUAL_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "email": ("email",),
+    "phone": ("phone",),
+    "ifa": ("ifa", "idfa", "gaid", "advertising_id"),
+}
+
+
+class IdentifierBlock(Block):
+    """Which identifier is sent, and how its values are to be read."""
+
+    type: Literal["email", "phone", "ifa"] = Field(description="Identifier type", examples=["email"])
+    column: Text | None = Field(None, description="Its column", examples=["email"])
+    strict_line_characters: bool = Field(
+        default=False, description="E-mail: skip what LINE's manual does not list", examples=["true"]
+    )
+    default_country: str | None = Field(None, description="Phone: ISO 3166 country", examples=["JP"])
+    phone_format: Literal["international", "national", "as_given"] = Field(
+        "international", description="Phone: which digits are hashed", examples=["international"]
+    )
+    phone_validation: Literal["valid", "possible"] = Field(
+        "valid", description="Phone: how strict", examples=["valid"]
+    )
+    ifa_case: Literal["preserve", "lower", "upper"] = Field(
+        "preserve", description="IFA: letter case that is sent", examples=["preserve"]
+    )
+    hash_ifa: bool = Field(default=False, description="IFA: hash, against LINE's rule", examples=["false"])
+
+    @field_validator("default_country")
+    @classmethod
+    def _known_country(cls, country: str | None) -> str | None:
+        if country is not None and country not in SUPPORTED_REGIONS:
+            known = country.upper() if country.upper() in SUPPORTED_REGIONS else "JP"
+            raise mistake(
+                f'"{country}" is not a country code of two capital letters (ISO 3166)',
+                f"default_country: {known}",
+            )
+        return country
+
+    @model_validator(mode="after")
+    def _fields_belong_to_the_type(self) -> Self:
+        for owner, fields in _FIELDS_OF_TYPE.items():
+            for field in fields:
+                if owner != self.type and field in self.model_fields_set:
+                    raise mistake(
+                        f"is for the identifier type {owner} only, here it is {self.type}",
+                        f"leave this field out, or set identifier.type: {owner}",
+                        field=field,
+                    )
+        if self.hash_ifa and "ifa_case" in self.model_fields_set:
+            raise mistake(
+                "has no effect with hash_ifa, which always hashes lower case",
+                "leave this field out",
+                field="ifa_case",
+            )
+        return self
+
+    @property
+    def id_type(self) -> IdType:
+        """LINE's name of the identifier type."""
+        return ID_TYPES[self.type]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns to look for, first match first."""
+        return (self.column,) if self.column is not None else _USUAL_COLUMNS[self.type]
+
+    def to_rules(self) -> Rules:
+        """The rules by which values are normalised, validated and hashed."""
+        if self.type == "email":
+            return EmailRules(strict_line_characters=self.strict_line_characters)
+        if self.type == "phone":
+            return PhoneRules(
+                default_country=self.default_country,
+                phone_format=self.phone_format,
+                phone_validation=self.phone_validation,
+            )
+        return IfaRules(ifa_case=self.ifa_case, hash_ifa=self.hash_ifa)
+
+
+class DestinationBlock(Block):
+    """The LINE custom audience, and what a sync does to it."""
+
+    not_yet = frozenset({"when_empty", "incremental", "full_replace_every"})
+
+    ad_account_id: OpaqueId = Field(description="LINE ad account", examples=["A10000000001"])
+    audience_name: AudienceName | None = Field(
+        None, description="Name in LINE; needed unless audience_id is given", examples=["VIP customers"]
+    )
+    audience_id: OpaqueId | None = Field(
+        None, description="An existing audience", examples=['"5343822743474"']
+    )
+    adopt: bool = Field(
+        default=False, description="May take over an audience this pipeline did not make", examples=["true"]
+    )
+    sync_mode: SyncMode = Field("mirror", description="mirror or add", examples=["mirror"])
+    credentials: ResourceKey = Field("line_ads", description="Resource key", examples=["line_ads"])
+    max_records_per_upload: int = Field(
+        1_000_000, ge=1, le=MOST_ROWS_PER_UPLOAD, description="Rows per upload", examples=["1000000"]
+    )
+
+    @model_validator(mode="after")
+    def _audience_is_named(self) -> Self:
+        if self.audience_name is None and self.audience_id is None:
+            raise mistake("names no audience", "audience_name: VIP customers")
+        return self
+
+
+class RunFrequencyBlock(Block):
+    """When the audience is promised to be synced; one cron string in its own time zone."""
+
+    not_yet = frozenset({"late_after"})
+
+    every: Literal["daily", "weekly", "monthly"] = Field("daily", description="Frequency", examples=["weekly"])
+    day_of_week: Weekday | None = Field(None, description="Weekly only", examples=["monday"])
+    day_of_month: str | None = Field(None, description="Monthly only: 1 to 28, or last", examples=["1", "last"])
+    time_of_day: time = Field(time(0, 0), description="Hours and minutes", examples=['"09:30"'])
+    time_zone: str = Field("UTC", description="IANA name", examples=["Asia/Tokyo"])
+    start_date: date = Field(date(2026, 1, 1), description="First run date", examples=['"2026-01-01"'])
+
+    @field_validator("time_of_day", mode="before")
+    @classmethod
+    def _hours_and_minutes(cls, value: object) -> object:
+        if isinstance(value, time):
+            return value
+        match = re.fullmatch(r"(\d{1,2}):(\d{2})", str(value))
+        if not match or int(match[1]) > 23 or int(match[2]) > 59:  # noqa: PLR2004 - hours and minutes of a day
+            raise mistake(f'"{value}" is not a time of day from 00:00 to 23:59', 'time_of_day: "09:30"')
+        return time(int(match[1]), int(match[2]))
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_time_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            close = get_close_matches(name, available_timezones(), n=1, cutoff=0.5)
+            raise mistake(
+                f'"{name}" is not an IANA time zone', f"time_zone: {close[0] if close else 'Asia/Tokyo'}"
+            ) from None
+        return name
+
+    @field_validator("start_date", mode="before")
+    @classmethod
+    def _calendar_date(cls, value: object) -> object:
+        if isinstance(value, date):
+            return value
+        try:
+            return date.fromisoformat(str(value))
+        except ValueError:
+            raise mistake(
+                f'"{value}" is not a date of the form YYYY-MM-DD', 'start_date: "2026-01-01"'
+            ) from None
+
+    @field_validator("day_of_month", mode="before")
+    @classmethod
+    def _day_every_month_has(cls, value: object) -> object:
+        text = str(value)
+        if text == "last" or (text.isdecimal() and 1 <= int(text) <= LAST_DAY_EVERY_MONTH_HAS):
+            return text.lstrip("0")
+        raise mistake(f'"{value}" is not a day from 1 to 28, nor "last"', "day_of_month: last")
+
+    @model_validator(mode="after")
+    def _days_fit_the_frequency(self) -> Self:
+        for every, field, example in (("weekly", "day_of_week", "monday"), ("monthly", "day_of_month", "1")):
+            given = getattr(self, field) is not None
+            if given and self.every != every:
+                raise mistake(
+                    f"is for {every} only, here it is {self.every}",
+                    f"leave this field out, or set every: {every}",
+                    field=field,
+                )
+            if not given and self.every == every:
+                raise mistake(f"is {every} but lacks {field}", f"{field}: {example}")
+        return self
+
+    @property
+    def cron(self) -> str:
+        """The cron string, to be read in `time_zone`."""
+        day_of_month = {"last": "L", None: "*"}.get(self.day_of_month, self.day_of_month)
+        day_of_week = "*" if self.day_of_week is None else get_args(Weekday).index(self.day_of_week)
+        return f"{self.time_of_day.minute} {self.time_of_day.hour} {day_of_month} * {day_of_week}"
+
+
+class Audience(Block):
+    """One audience file: a segment of the warehouse, and the LINE custom audience that it keeps in step."""
+
+    not_yet = frozenset({"update_on_change", "guardrails"})
+
+    name: AudienceKey = Field(description="First part of the asset keys", examples=["vip_customers"])
+    description: Text | None = Field(None, description="Shown in the UI", examples=["Our best customers"])
+    owners: list[Owner] = Field(
+        default_factory=list, description="Teams or people", examples=['["team:crm"]']
+    )
+    source: SourceBlock = Field(description="Where the segment is", examples=["{table: marts.vip_customers}"])
+    identifier: IdentifierBlock = Field(description="What is sent", examples=["{type: email}"])
+    destination: DestinationBlock = Field(
+        description="Where it goes", examples=["{ad_account_id: A10000000001, audience_name: VIP customers}"]
+    )
+    run_frequency: RunFrequencyBlock = Field(
+        default_factory=RunFrequencyBlock, description="When", examples=["{every: daily}"]
+    )
+    keep_updated: bool = Field(default=True, description="The schedule is on from the start", examples=["true"])

@@ -1,0 +1,82 @@
+"""What goes wrong while audience files are loaded, and why a run is refused.
+
+* AudienceFileError
+* RunRefused
+  + LateSnapshot
+  + SegmentNotDescribed
+  + NothingToSend
+"""
+
+# ruff: noqa: N818 - callers read `except LateSnapshot`; the base class tells that it is an exception
+
+from dataclasses import dataclass
+from types import TracebackType
+
+from dagster.components.core.component_tree import ComponentTreeException
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One mistake in an audience file, in the words of whoever wrote the file."""
+
+    field: str
+    problem: str
+    remedy: str
+    line: int | None = None
+
+
+class AudienceFileError(ComponentTreeException):
+    """An audience file holds a mistake.
+
+    Dagster passes a `ComponentTreeException` on as it is, but wraps every other exception in a drawing of the
+    whole component tree. The Python stack says nothing about a YAML file, so none is shown.
+    """
+
+    def __init__(self, path: str, mistake: Mistake, *, further: int = 0) -> None:
+        self.path = path
+        self.mistake = mistake
+        place = path if mistake.line is None else f"{path}, line {mistake.line}"
+        more = f"\n  ({further} more in this file)" if further else ""
+        subject = f"{mistake.field}: " if mistake.field else ""
+        super().__init__(f"{place}\n  {subject}{mistake.problem}\n  Instead: {mistake.remedy}{more}")
+
+    @property
+    def __traceback__(self) -> TracebackType | None:  # type: ignore[override]
+        return None
+
+    @__traceback__.setter
+    def __traceback__(self, _: TracebackType | None) -> None:
+        pass
+
+
+class RunRefused(Exception):
+    """A step cannot do what it was asked for; nothing was changed."""
+
+
+class LateSnapshot(RunRefused):
+    """The segment is as of now, so that a run date that is past is not hashed any more."""
+
+    def __init__(self, run_date: str, newest: str) -> None:
+        super().__init__(
+            f"the run date {run_date} is past (the newest is {newest}) and has no snapshot, and the segment is "
+            f"only known as of now. Materialise the run date {newest}, or give hashed_identifiers the run config "
+            "allow_late_snapshot: true to take what is there now."
+        )
+
+
+class SegmentNotDescribed(RunRefused):
+    """The step before has not run for this run date."""
+
+    def __init__(self, run_date: str) -> None:
+        super().__init__(
+            f"the segment is not described for the run date {run_date}. Materialise source_segment with it."
+        )
+
+
+class NothingToSend(RunRefused):
+    """The step before has not run for this run date."""
+
+    def __init__(self, run_date: str) -> None:
+        super().__init__(
+            f"there is no snapshot for the run date {run_date}. Materialise hashed_identifiers with it."
+        )

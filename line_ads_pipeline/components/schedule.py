@@ -1,0 +1,44 @@
+"""Run frequency: the partitions, job and schedule of an audience, from one cron string."""
+
+import os
+from collections.abc import Sequence
+
+import dagster as dg
+
+from line_ads_pipeline.components.audience_file import Audience, RunFrequencyBlock
+
+
+def run_partitions(frequency: RunFrequencyBlock) -> dg.TimeWindowPartitionsDefinition:
+    """One partition a promised run, keyed by the local date of the promised moment.
+
+    The offset makes the window that has just begun the newest partition, so that the run of the 21st is keyed as
+    the 21st.
+    """
+    return dg.TimeWindowPartitionsDefinition(
+        start=frequency.start_date.isoformat(),
+        fmt="%Y-%m-%d",
+        cron_schedule=frequency.cron,
+        timezone=frequency.time_zone,
+        end_offset=1,
+    )
+
+
+def build_job_and_schedule(
+    audience: Audience,
+    assets: Sequence[dg.AssetsDefinition],
+    partitions: dg.TimeWindowPartitionsDefinition,
+) -> dg.Definitions:
+    """The job `sync_<name>` and its schedule, running from the start unless the file or the environment say no."""
+    job = dg.define_asset_job(
+        f"sync_{audience.name}",
+        selection=dg.AssetSelection.assets(*assets),
+        partitions_def=partitions,
+        description=f"Syncs {audience.name} to LINE Ads.",
+    )
+    running = audience.keep_updated and os.environ.get("LINE_ADS_SCHEDULES", "on").lower() != "off"
+    schedule = dg.build_schedule_from_partitioned_job(
+        job,
+        name=f"{audience.name}_schedule",
+        default_status=dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED,
+    )
+    return dg.Definitions(jobs=[job], schedules=[schedule])

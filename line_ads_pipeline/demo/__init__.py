@@ -1,0 +1,1 @@
+"""The whole pipeline on made-up people: `python -m line_ads_pipeline.demo`."""

@@ -1,0 +1,84 @@
+"""SHA-256 digests: made, recognised, and turned into bytes."""
+
+import binascii
+import hashlib
+from typing import Final
+
+import polars as pl
+import polars_hash  # noqa: F401 -- registers the `chash` namespace
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from line_ads_pipeline.identifiers.outcomes import outcome
+
+HASH_OF_EMPTY: Final = hashlib.sha256(b"").hexdigest()
+
+_SHA256_HEX: Final = "^[0-9a-f]{64}$"
+_OTHER_HASH: Final = (
+    r"(?i)^(?:(?:0x|\\x|md5:|sha1:|sha256:)?[0-9a-f]{32,128}"
+    r"|[a-z0-9+/_-]{22}==|[a-z0-9+/_-]{27}=|[a-z0-9+/_-]{43}=?)$"
+)
+
+
+def sha256_hex(text: pl.Expr) -> pl.Expr:
+    """The SHA-256 of each text's UTF-8 bytes, as 64 lower-case hex digits."""
+    return text.chash.sha2_256()  # type: ignore[attr-defined,no-any-return]
+
+
+def is_sha256(lower_text: pl.Expr) -> pl.Expr:
+    """Whether a lower-case text is the hex form of a SHA-256 digest."""
+    return lower_text.str.contains(_SHA256_HEX)
+
+
+def is_other_hash(text: pl.Expr) -> pl.Expr:
+    """Whether a text has the shape of a hash in another form: MD5, SHA-1, base64, 63 digits."""
+    return text.str.contains(_OTHER_HASH)
+
+
+def given_digest(rest: pl.Expr) -> pl.Expr:
+    """The digests among lower-case texts that are no identifier by themselves; NULL for the others."""
+    return pl.when(is_sha256(rest) & (rest != HASH_OF_EMPTY)).then(rest)
+
+
+def outcome_of_rest(rest: pl.Expr, text: pl.Expr, otherwise: pl.Expr) -> pl.Expr:
+    """Why a text is no identifier, or that it is a digest already.
+
+    Args:
+        rest: The trimmed lower-case text, NULL where it was understood.
+        text: The trimmed text itself.
+        otherwise: The outcome of what is neither NULL, blank nor a hash.
+    """
+    return (
+        pl.when(text.is_null())
+        .then(outcome("null"))
+        .when(rest == "")
+        .then(outcome("blank"))
+        .when(rest == HASH_OF_EMPTY)
+        .then(outcome("hash_of_empty_string"))
+        .when(is_sha256(rest))
+        .then(outcome("already_hashed"))
+        .when(is_other_hash(rest))
+        .then(outcome("unknown_hash"))
+        .otherwise(otherwise)
+    )
+
+
+def bytes_of_hex(digests: pl.Series) -> pl.Series:
+    """Hex texts as bytes, NULLs kept: one C call over the whole column's buffer."""
+    array = digests.to_arrow(compat_level=pl.CompatLevel.oldest())
+    validity, offsets, text = array.buffers()
+    if text is None:
+        return pl.Series(digests.name, [None] * len(digests), dtype=pl.Binary)
+    # The buffers are taken from their very start, so that a sliced array keeps its offset and its validity.
+    ends = pa.Array.from_buffers(pa.int64(), array.offset + len(array) + 1, [None, offsets])
+    data = binascii.unhexlify(memoryview(text)[: ends[-1].as_py()])
+    halved = pc.shift_right(ends, 1).buffers()[1]
+    binary = pa.Array.from_buffers(
+        pa.large_binary(), len(array), [validity, halved, pa.py_buffer(data)], offset=array.offset
+    )
+    return pl.Series(digests.name, binary)
+
+
+def digest_bytes(digests: pl.Expr) -> pl.Expr:
+    """The 32 bytes of each digest written as hex."""
+    return digests.map_batches(bytes_of_hex, return_dtype=pl.Binary, is_elementwise=True)

@@ -1,0 +1,111 @@
+"""Dagster resources: the configuration of the warehouse, the snapshot store and the LINE Ads API."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+from pydantic import Field
+
+from line_ads_pipeline.line_ads import LineAdsClient
+from line_ads_pipeline.store import Store
+from line_ads_pipeline.sync import Patience
+from line_ads_pipeline.warehouse import Warehouse
+
+SECRET = {"dagster__is_secret": True}
+
+
+class LineAdsResource(dg.ConfigurableResource[LineAdsClient]):
+    """Credentials and manners for the LINE Ads API.
+
+        LineAdsResource(access_key=dg.EnvVar("LINE_ADS_ACCESS_KEY"), secret_key=dg.EnvVar("LINE_ADS_SECRET_KEY"))
+
+    Absent keys are an error when a request is about to be made, so that a project loads without them.
+    """
+
+    access_key: str | None = Field(
+        None, description="Issued by LINE.", repr=False, json_schema_extra=SECRET
+    )
+    secret_key: str | None = Field(
+        None, description="Issued by LINE with the access key.", repr=False, json_schema_extra=SECRET
+    )
+    base_url: str = Field("https://ads.line.me/api", description="API root; its path is part of what is signed.")
+    requests_per_second: float = Field(
+        8.0, gt=0, description="Evenly paced. LINE refuses more than 10 in any second."
+    )
+    retry_seconds: float = Field(
+        300.0, ge=0, description="How long a request is retried after 429, 5xx and network errors."
+    )
+    first_poll_seconds: float = Field(1.0, gt=0, description="Before the second look at an upload job.")
+    slowest_poll_seconds: float = Field(300.0, gt=0, description="The longest time between two looks at a job.")
+    settle_seconds: float = Field(
+        60.0, ge=0, description="How long an upload whose answer was lost may take to show in LINE's job list."
+    )
+    job_deadline_hours: float = Field(24.0, gt=0, description="How long LINE may process one upload.")
+
+    @contextmanager
+    def client(self) -> Iterator[LineAdsClient]:
+        """An open client.
+
+        Raises:
+            MissingCredentials: A key is absent.
+        """
+        with LineAdsClient(
+            access_key=self.access_key or "",
+            secret_key=self.secret_key or "",
+            base_url=self.base_url,
+            requests_per_second=self.requests_per_second,
+            retry_for=self.retry_seconds,
+        ) as client:
+            yield client
+
+    def patience(self) -> Patience:
+        """How long syncs wait for LINE."""
+        return Patience(
+            first_poll=self.first_poll_seconds,
+            slowest_poll=self.slowest_poll_seconds,
+            settle=self.settle_seconds,
+            job_deadline=self.job_deadline_hours * 3600,
+        )
+
+
+class WarehouseResource(dg.ConfigurableResource[Warehouse]):
+    """A warehouse that segments are read from.
+
+        WarehouseResource(url="duckdb:///data/warehouse.duckdb")
+    """
+
+    url: str = Field(
+        description="`duckdb:///relative.duckdb` or `duckdb:////absolute.duckdb`.",
+        repr=False,
+        json_schema_extra=SECRET,  # URLs of servers hold passwords
+    )
+    root: str = Field(".", description="The folder that relative paths start from.")
+    memory_limit: str = Field("1GB", description="For DuckDB, which never spills to disk here.")
+
+    @contextmanager
+    def open(self) -> Iterator[Warehouse]:
+        """The open warehouse.
+
+        Raises:
+            WarehouseError: The URL is of no kind that is supported.
+        """
+        with Warehouse(self.url, root=Path(self.root), memory_limit=self.memory_limit) as warehouse:
+            yield warehouse
+
+
+class SnapshotStoreResource(dg.ConfigurableResource[Store]):
+    """Where snapshots of hashed identifiers and the manifests of syncs are kept.
+
+        SnapshotStoreResource(location="data/store")
+    """
+
+    location: str = Field(description="A folder, or the URL of an object store.", json_schema_extra=SECRET)
+
+    def open(self) -> Store:
+        """The store.
+
+        Raises:
+            StoreError: It cannot be reached or written.
+        """
+        return Store(self.location)

@@ -1,0 +1,288 @@
+"""The place where snapshots and documents are kept."""
+
+import hashlib
+import json
+import re
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from line_ads_pipeline.store.bucket import Bucket
+from line_ads_pipeline.store.chunk import SnapshotChunk
+from line_ads_pipeline.store.disk import WorkFile
+from line_ads_pipeline.store.errors import DocumentDamaged, InvalidName, SnapshotDamaged, SnapshotNotFound
+from line_ads_pipeline.store.folder import Folder
+from line_ads_pipeline.store.place import NewFile, Place, Reader
+from line_ads_pipeline.store.records import PARTS, in_order, is_ascending, split
+from line_ads_pipeline.store.snapshot import Snapshot, Tally
+
+_SEGMENT = re.compile(r"[A-Za-z0-9_-](\.?[A-Za-z0-9_-])*")
+_DOCUMENT = ".json"
+_BATCH_ROWS = 1 << 18
+
+
+class Store:
+    """Immutable snapshots of identifiers, and small JSON documents that point to them.
+
+    A snapshot is one file of records of one width in ascending order of members, without duplicates and not
+    compressed: SHA-256 digests, or mobile ad ids in ASCII, ordered and told apart whatever their case. Its name is
+    the SHA-256 of its bytes, so the same members have the same name, whatever the order of rows or their source.
+
+        snapshots/<audience>/<digest>
+        documents/<part>/…/<part>.json
+        unfinished/<random>.partial         in a folder only; what a kill leaves here, `prune_snapshots` removes
+
+    Everything appears whole or not at all, and is for the eyes of its owner. Several processes may share a store.
+
+    Args:
+        location: A folder, made at the first write, or the URL of an object store: `s3://bucket/prefix`, `gs://…`,
+            `az://account/container/prefix`, with credentials from the environment as each platform names them, or
+            `memory://`, which lives as long as this object.
+
+    Raises:
+        StoreUnavailable: The URL is of no known kind.
+    """
+
+    def __init__(self, location: str | Path) -> None:
+        is_url = isinstance(location, str) and "://" in location
+        self._place: Place = Bucket(str(location)) if is_url else Folder(Path(location))
+
+    def write_snapshot(
+        self, audience: str, identified: pl.LazyFrame, *, record_width: int
+    ) -> tuple[Snapshot, Tally]:
+        """Stream rows into a snapshot; the same members give the same snapshot and renew its age.
+
+        Memory holds some batches, then one part of 64: about 0.4 GiB for 100 million digests. Local disk holds every
+        identifier that is not null once, in files without a name, beside the result.
+
+        Args:
+            audience: Whose members they are.
+            identified: The columns `identifier`, binary, null where the row was skipped, and `outcome`, an enum
+                without nulls. Other columns are not read.
+            record_width: Bytes of every identifier: 32 for digests, 36 for mobile ad ids, of which one is kept of
+                those equal but for case, the one with the smallest bytes.
+
+        Raises:
+            InvalidName: The audience's name is no path segment.
+            InvalidRecords: An identifier has another form.
+            StoreUnavailable: The place cannot be written, or is full.
+            TypeError: The lazy frame has other columns.
+            Exception: What the lazy frame raises while it is read, as it is.
+        """
+        folder = _path("snapshots", audience)
+        with ExitStack() as stack:
+            parts = [stack.enter_context(self._place.scratch()) for _ in range(PARTS)]
+            outcomes, identifiers = _spread(identified, parts, record_width)
+            file = stack.enter_context(self._place.new_file())
+            digest, size = _merge(parts, file, record_width)
+            file.publish(f"{folder}/{digest}")
+        count = size // record_width
+        return (
+            Snapshot(digest=digest, record_width=record_width, count=count),
+            Tally(
+                rows=sum(outcomes.values()),
+                outcomes=outcomes,
+                distinct=count,
+                duplicates=identifiers - count,
+            ),
+        )
+
+    def open_chunk(
+        self, audience: str, snapshot: Snapshot, *, offset: int = 0, count: int | None = None
+    ) -> SnapshotChunk:
+        """Open a part of a snapshot as the lines that LINE is sent.
+
+        Args:
+            audience: Whose it is.
+            snapshot: In this store.
+            offset: Of the first record.
+            count: Of records; None for all up to the end. Beyond the end there are none.
+
+        Raises:
+            SnapshotNotFound: It is not in the store.
+            SnapshotDamaged: Its size is not what it should be.
+            StoreUnavailable: The place cannot be read.
+            ValueError: A negative offset or count.
+        """
+        if offset < 0 or (count is not None and count < 0):
+            raise ValueError("offset and count of a chunk are not negative")
+        offset = min(offset, snapshot.count)
+        count = snapshot.count - offset if count is None else min(count, snapshot.count - offset)
+        reader = self._open(audience, snapshot, stop=(offset + count) * snapshot.record_width)
+        return SnapshotChunk(reader, record_width=snapshot.record_width, offset=offset, count=count)
+
+    def verify(self, audience: str, snapshot: Snapshot) -> None:
+        """Read a whole snapshot and check its size, its order and that its digest is its name.
+
+        Raises:
+            SnapshotNotFound: It is not in the store.
+            SnapshotDamaged: It is not what was written.
+            StoreUnavailable: The place cannot be read.
+        """
+        digest = hashlib.sha256()
+        last = b""
+        reader = self._open(audience, snapshot)
+        try:
+            for block in _blocks(reader, snapshot.record_width):
+                digest.update(block)
+                if not is_ascending(last + block, width=snapshot.record_width):
+                    raise _damaged(audience, snapshot, "is not in order")
+                last = block[-snapshot.record_width :]
+        finally:
+            reader.close()
+        if digest.hexdigest() != snapshot.digest:
+            raise _damaged(audience, snapshot, "has other bytes than were written")
+
+    def prune_snapshots(
+        self, audience: str, *, keep: Collection[str], older_than: datetime
+    ) -> tuple[str, ...]:
+        """Remove an audience's snapshots that are neither kept nor recent, and what killed writers left behind.
+
+        Args:
+            audience: Whose snapshots.
+            keep: Digests that stay whatever their age.
+            older_than: A moment with a zone; what was written later stays.
+
+        Returns:
+            The digests that were removed, sorted.
+
+        Raises:
+            ValueError: `older_than` has no zone.
+            StoreUnavailable: The place cannot be listed or written.
+        """
+        if older_than.tzinfo is None:
+            raise ValueError("older_than needs a time zone")
+        self._place.delete_abandoned()
+        folder = _path("snapshots", audience)
+        removed = []
+        for entry in self._place.entries(folder):
+            digest = entry.path.removeprefix(f"{folder}/")
+            if digest not in keep and entry.modified < older_than:
+                self._place.delete(entry.path)
+                removed.append(digest)
+        return tuple(sorted(removed))
+
+    def read_document(self, *parts: str) -> dict[str, Any] | None:
+        """Give a document, or None when there is none of this name.
+
+        Raises:
+            InvalidName: A part is no path segment.
+            DocumentDamaged: It holds no JSON object.
+            StoreUnavailable: The place cannot be read.
+        """
+        content = self._place.read(_document_path(*parts))
+        if content is None:
+            return None
+        try:
+            document = json.loads(content)
+        except ValueError:
+            document = None
+        if not isinstance(document, dict):
+            raise DocumentDamaged(
+                f"the document {'/'.join(parts)} holds no JSON object: restore it from a backup of the store, or "
+                "delete it to begin anew"
+            )
+        return document
+
+    def write_document(self, document: Mapping[str, Any], *parts: str) -> None:
+        """Write a document in one step, in place of the one there was, and bring it to the disk.
+
+        Raises:
+            InvalidName: A part is no path segment.
+            StoreUnavailable: The place cannot be written, or is full.
+            TypeError: A value that JSON has not.
+        """
+        path = _document_path(*parts)
+        content = json.dumps(dict(document), ensure_ascii=False, allow_nan=False, indent=1).encode()
+        with self._place.new_file() as file:
+            file.write(content)
+            file.publish(path)
+
+    def list_documents(self, *prefix: str) -> tuple[tuple[str, ...], ...]:
+        """Give the parts of every document below a prefix, sorted.
+
+        Raises:
+            InvalidName: A part is no path segment.
+            StoreUnavailable: The place cannot be listed.
+        """
+        return tuple(
+            sorted(
+                tuple(entry.path.removesuffix(_DOCUMENT).split("/")[1:])
+                for entry in self._place.entries(_path("documents", *prefix))
+            )
+        )
+
+    def _open(self, audience: str, snapshot: Snapshot, *, stop: int | None = None) -> Reader:
+        reader = self._place.open(f"{_path('snapshots', audience)}/{snapshot.digest}", stop=stop)
+        if reader is None:
+            raise SnapshotNotFound(
+                f"the store has no snapshot {snapshot.digest} of audience {audience}: materialise hashed_identifiers "
+                "again, or check that LINE_ADS_STORE is where it was written"
+            )
+        if reader.size != snapshot.count * snapshot.record_width:
+            reader.close()
+            raise _damaged(audience, snapshot, f"has {reader.size:,} bytes")
+        return reader
+
+
+def _spread(identified: pl.LazyFrame, parts: list[WorkFile], width: int) -> tuple[dict[str, int], int]:
+    """Stream identifiers into parts; give the rows of each outcome and the number of identifiers."""
+    schema = identified.collect_schema()
+    outcome = schema.get("outcome")
+    if schema.get("identifier") != pl.Binary or not isinstance(outcome, pl.Enum):
+        raise TypeError("a snapshot is made of a binary column identifier and an enum column outcome")
+    outcomes = dict.fromkeys(outcome.categories, 0)
+    identifiers = 0
+    rows = identified.select("identifier", "outcome")
+    for batch in rows.collect_batches(chunk_size=_BATCH_ROWS, maintain_order=False, engine="streaming"):
+        for name, count in batch["outcome"].value_counts().iter_rows():
+            outcomes[name] += count
+        present = batch["identifier"].drop_nulls()
+        identifiers += len(present)
+        for part, records in split(present, width=width):
+            parts[part].write(records)
+    return outcomes, identifiers
+
+
+def _merge(parts: list[WorkFile], file: NewFile, width: int) -> tuple[str, int]:
+    """Write the distinct members of each part after those of the one before; give the digest and the size."""
+    digest = hashlib.sha256()
+    size = 0
+    for part in parts:
+        for block in in_order(part.read_back(), width=width):
+            digest.update(block)
+            file.write(block)
+            size += len(block)
+    return digest.hexdigest(), size
+
+
+def _blocks(reader: Reader, width: int) -> Iterator[bytes]:
+    step = reader.block_bytes // width * width
+    for offset in range(0, reader.size, step):
+        yield reader.read_at(offset, min(step, reader.size - offset))
+
+
+def _damaged(audience: str, snapshot: Snapshot, finding: str) -> SnapshotDamaged:
+    return SnapshotDamaged(
+        f"snapshot {snapshot.digest} of audience {audience} {finding}, not {snapshot.count:,} members as recorded: "
+        "materialise hashed_identifiers again, which writes it anew"
+    )
+
+
+def _document_path(*parts: str) -> str:
+    if not parts:
+        raise InvalidName("a document needs a name of at least one part")
+    return _path("documents", *parts) + _DOCUMENT
+
+
+def _path(*segments: str) -> str:
+    for segment in segments:
+        if not _SEGMENT.fullmatch(segment):
+            raise InvalidName(
+                f"{segment!r} cannot be a name in the store: use letters, digits, '_', '-' and single dots inside"
+            )
+    return "/".join(segments)

@@ -1,0 +1,33 @@
+"""Bringing a snapshot to a LINE custom audience: which audience, which chunks, and what was confirmed."""
+
+from line_ads_pipeline.sync.destination import Destination
+from line_ads_pipeline.sync.errors import (
+    AudienceNotOurs,
+    AudienceUnusable,
+    NoValidIdentifiers,
+    OlderThanConfirmed,
+    SeveralAudiences,
+    SyncError,
+    UploadJobFailed,
+    UploadJobUnfinished,
+    UploadUnsettled,
+)
+from line_ads_pipeline.sync.manifest import SyncMode
+from line_ads_pipeline.sync.synchroniser import Patience, Synchroniser, SyncResult
+
+__all__ = [
+    "AudienceNotOurs",
+    "AudienceUnusable",
+    "Destination",
+    "NoValidIdentifiers",
+    "OlderThanConfirmed",
+    "Patience",
+    "SeveralAudiences",
+    "SyncError",
+    "SyncMode",
+    "SyncResult",
+    "Synchroniser",
+    "UploadJobFailed",
+    "UploadJobUnfinished",
+    "UploadUnsettled",
+]

@@ -1,0 +1,131 @@
+"""Which audience of the ad account a sync goes to: found, to be created, or refused."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from line_ads_pipeline.line_ads import (
+    FUNCTION_TYPES,
+    AudienceNotFound,
+    AudienceTypeMismatch,
+    CustomAudience,
+    IdType,
+    LineAdsClient,
+)
+from line_ads_pipeline.sync.errors import AudienceNotOurs, AudienceUnusable, SeveralAudiences
+
+_CLOSED = frozenset({"EXPIRED", "FAILED"})
+_RECREATE = (
+    "Someone deleted the audience in LINE. Materialise line_custom_audience once with the run config "
+    "recreate_audience: true to make a new one."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Destination:
+    """The custom audience that an audience file names.
+
+    Attributes:
+        audience: The name of the audience file; part of the names of uploaded files, by which LINE's job list
+            tells our audiences from others.
+        ad_account_id: The LINE ad account.
+        id_type: Of the identifiers.
+        audience_name: The name in LINE; `None` only with an `audience_id`.
+        audience_id: The audience, when the file names it by id.
+        adopt: An audience of this name that someone else made may be taken over.
+    """
+
+    audience: str
+    ad_account_id: str
+    id_type: IdType
+    audience_name: str | None = None
+    audience_id: str | None = None
+    adopt: bool = False
+
+    @property
+    def file_prefix(self) -> str:
+        """What the names of all our files for this audience begin with."""
+        return f"lap-{hashlib.sha256(self.audience.encode()).hexdigest()[:12]}-"
+
+    def file_name(self, *, sync_id: str, chunk: int, attempt: int) -> str:
+        """The name of one uploaded file; unique over all syncs and attempts, ASCII, at most 64 characters."""
+        return f"{self.file_prefix}{sync_id}-{chunk:05}-{attempt}.txt"
+
+
+def find_audience(
+    client: LineAdsClient, destination: Destination, *, recorded_id: str | None = None, recreate: bool = False
+) -> tuple[CustomAudience | None, tuple[str, ...]]:
+    """Look the audience up in the ad account's list; ids are never asked for, since LINE forbids unknown ones.
+
+    Args:
+        client: Read only here.
+        destination: What the audience file names.
+        recorded_id: The audience that earlier syncs to this account, name and type went to.
+        recreate: Pass over a recorded or found audience that is gone, expired or failed.
+
+    Returns:
+        The audience, or `None` when the first upload is to create it; and the ids that have its name now.
+
+    Raises:
+        AudienceNotFound: A given or recorded audience is gone.
+        AudienceTypeMismatch: It holds another identifier type.
+        AudienceUnusable: It is expired or failed.
+        AudienceNotOurs: Its name belongs to an audience that this pipeline did not make.
+        SeveralAudiences: Its name belongs to several, none of them recorded.
+        LineAdsError: A call failed.
+    """
+    wanted_id = destination.audience_id or recorded_id
+    if wanted_id is not None:
+        listed = tuple(client.list_audiences(destination.ad_account_id))
+        audience = next((audience for audience in listed if audience.id == wanted_id), None)
+        usable = audience is not None and audience.status not in _CLOSED
+        if recreate and destination.audience_id is None and not usable:
+            return None, _ids(_same_name(destination, listed))
+        if audience is None:
+            raise AudienceNotFound(
+                f"audience {wanted_id} not found in ad account {destination.ad_account_id}; nothing was sent",
+                remedy=None if destination.audience_id else _RECREATE,
+            )
+        return _checked(audience, destination), ()
+
+    matches = _same_name(
+        destination, client.list_audiences(destination.ad_account_id, name=destination.audience_name)
+    )
+    if recreate:
+        matches = tuple(audience for audience in matches if audience.status not in _CLOSED)
+    if not matches:
+        return None, ()
+    if len(matches) > 1:
+        raise SeveralAudiences(destination.audience_name or "", matches)
+    audience = _checked(matches[0], destination)
+    if not destination.adopt:
+        jobs = client.upload_jobs(destination.ad_account_id, audience.id)
+        if not any((job.name or "").startswith(destination.file_prefix) for job in jobs):
+            raise AudienceNotOurs(audience.name, audience.id)
+    return audience, _ids(matches)
+
+
+def _same_name(destination: Destination, audiences: Iterable[CustomAudience]) -> tuple[CustomAudience, ...]:
+    """LINE's `name` parameter is a search: compare exactly, and by type."""
+    return tuple(
+        audience
+        for audience in audiences
+        if audience.name == destination.audience_name
+        and audience.function_type == FUNCTION_TYPES[destination.id_type]
+    )
+
+
+def _ids(audiences: Iterable[CustomAudience]) -> tuple[str, ...]:
+    return tuple(audience.id for audience in audiences)
+
+
+def _checked(audience: CustomAudience, destination: Destination) -> CustomAudience:
+    expected = FUNCTION_TYPES[destination.id_type]
+    if audience.function_type != expected:
+        raise AudienceTypeMismatch(
+            f'audience {audience.id} "{audience.name}" holds another identifier type: it is '
+            f"{audience.function_type}, the audience file makes {expected}; nothing was sent"
+        )
+    if audience.status in _CLOSED:
+        raise AudienceUnusable(audience)
+    return audience

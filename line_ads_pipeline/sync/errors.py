@@ -1,0 +1,111 @@
+"""What can go wrong with a sync, each with its remedy.
+
+* SyncError
+  + NoValidIdentifiers
+  + OlderThanConfirmed
+  + SeveralAudiences
+  + AudienceNotOurs
+  + AudienceUnusable
+  + UploadJobFailed
+  + UploadJobUnfinished
+  + UploadUnsettled
+"""
+
+# ruff: noqa: N818 - callers read `except AudienceNotOurs`; the base class carries the suffix
+
+from collections.abc import Sequence
+
+from line_ads_pipeline.line_ads import CustomAudience
+
+
+class SyncError(Exception):
+    """Anything that kept a sync from being confirmed; what LINE holds is said by the classes below."""
+
+
+class NoValidIdentifiers(SyncError):
+    """There is nothing to send. Nothing was changed in LINE."""
+
+    def __init__(self, *, rows: int) -> None:
+        found = f"none of the {rows:,} rows holds one" if rows else "the source segment has no rows"
+        super().__init__(
+            f"no valid identifiers: {found}. Nothing was sent. Check the table or query, the identifier column "
+            "and its type; the metadata of hashed_identifiers counts the rows skipped by reason."
+        )
+
+
+class OlderThanConfirmed(SyncError):
+    """A snapshot of a newer run date is in the audience. Nothing was changed in LINE."""
+
+    def __init__(self, partition: str, confirmed: str) -> None:
+        super().__init__(
+            f"the run date {partition} is older than {confirmed}, which the audience holds already. Nothing was "
+            "sent: it would bring back who has left since. Materialise the newest run date."
+        )
+
+
+class SeveralAudiences(SyncError):
+    """Several audiences have the name, and none is known as ours. Nothing was changed in LINE."""
+
+    def __init__(self, name: str, audiences: Sequence[CustomAudience]) -> None:
+        listed = "; ".join(
+            f"{audience.id} (created {audience.created:%Y-%m-%d}, size {audience.estimated_size_text or 'unknown'})"
+            if audience.created
+            else f"{audience.id} (size {audience.estimated_size_text or 'unknown'})"
+            for audience in audiences
+        )
+        super().__init__(
+            f'{len(audiences)} audiences are named "{name}": {listed}. Nothing was sent. '
+            "Set destination.audience_id to the one that is meant."
+        )
+
+
+class AudienceNotOurs(SyncError):
+    """The audience of this name was made by someone else. Nothing was changed in LINE."""
+
+    def __init__(self, name: str, audience_id: str) -> None:
+        super().__init__(
+            f'the audience "{name}" ({audience_id}) was not made by this pipeline, and a sync could wipe what a '
+            "colleague uploaded. Nothing was sent. Choose another audience_name, or set adopt: true to take it over."
+        )
+
+
+class AudienceUnusable(SyncError):
+    """The audience can take no uploads any more. Nothing was changed in LINE."""
+
+    def __init__(self, audience: CustomAudience) -> None:
+        why = f" ({audience.failed_type})" if audience.failed_type else ""
+        super().__init__(
+            f'audience {audience.id} "{audience.name}" is {audience.status}{why}. Nothing was sent. Run '
+            "line_custom_audience once with the run config recreate_audience: true to make a new one."
+        )
+
+
+class UploadJobFailed(SyncError):
+    """LINE gave up on a chunk. The chunks before it are in the audience; the next run sends this one again."""
+
+    def __init__(self, *, chunk: int, chunks: int, audience_id: str, failed_type: str | None) -> None:
+        super().__init__(
+            f"LINE failed to process chunk {chunk} of {chunks} of audience {audience_id} "
+            f"({failed_type or 'no reason given'}). Materialise line_custom_audience again: it goes on from "
+            "this chunk. If it fails again, ask LINE with the audience id."
+        )
+
+
+class UploadJobUnfinished(SyncError):
+    """A job did not end in time. The place is kept; the next run goes on waiting."""
+
+    def __init__(self, *, chunk: int, chunks: int, audience_id: str, hours: float) -> None:
+        super().__init__(
+            f"LINE has not finished chunk {chunk} of {chunks} of audience {audience_id} within {hours:g} hours. "
+            "Materialise line_custom_audience again: it goes on waiting from here. Matching can take LINE a day."
+        )
+
+
+class UploadUnsettled(SyncError):
+    """LINE's answers to a chunk were lost again and again. The place is kept; the next run settles it first."""
+
+    def __init__(self, *, chunk: int, chunks: int, attempts: int, last: str) -> None:
+        super().__init__(
+            f"chunk {chunk} of {chunks} was sent {attempts} times without an answer ({last}). Materialise "
+            "line_custom_audience again when LINE answers: it first looks what arrived."
+        )

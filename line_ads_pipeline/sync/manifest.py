@@ -1,0 +1,114 @@
+"""What is written down of a sync, so that another process can go on where this one stopped."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Self
+
+from line_ads_pipeline.line_ads import IdType, UploadAction
+from line_ads_pipeline.store import Snapshot
+
+SyncMode = Literal["mirror", "add"]
+ChunkState = Literal["planned", "sending", "accepted", "finished"]
+
+LARGEST_UPLOAD = 62_914_560
+"""Bytes of one upload, from LINE's specification."""
+
+
+@dataclass
+class Chunk:
+    """A part of the snapshot, one upload.
+
+    Attributes:
+        number: From 1.
+        offset: Of its first record in the snapshot.
+        count: Of its records.
+        action: What the upload does to the audience.
+        state: `planned`; `sending`, when a request went out whose answer is not known yet; `accepted`, when LINE
+            has it; `finished`, when its job is.
+        attempts: Requests that went out.
+        job_id: LINE's job, once seen.
+        processed: Identifiers that LINE says it processed.
+    """
+
+    number: int
+    offset: int
+    count: int
+    action: UploadAction
+    state: ChunkState = "planned"
+    attempts: int = 0
+    job_id: str | None = None
+    processed: int | None = None
+
+
+def plan_chunks(
+    count: int, *, line_bytes: int, mode: SyncMode, max_records: int
+) -> list[Chunk]:
+    """Cut `count` records into uploads of at most `max_records` rows and LINE's largest upload.
+
+    A mirror's first chunk replaces what the audience holds, all others add to it.
+    """
+    size = min(max_records, LARGEST_UPLOAD // line_bytes)
+    return [
+        Chunk(
+            number=number,
+            offset=offset,
+            count=min(size, count - offset),
+            action="REPLACE" if mode == "mirror" and number == 1 else "ADD",
+        )
+        for number, offset in enumerate(range(0, count, size), start=1)
+    ]
+
+
+@dataclass
+class Sync:
+    """One attempt to bring one snapshot to LINE.
+
+    Attributes:
+        id: Random; part of every file name.
+        destination: What the audience file named when the sync began.
+        ad_account_id: Where it goes.
+        id_type: Of the identifiers.
+        audience_name: The name to create the audience with.
+        audience_id: The audience, once known.
+        mode: What the sync means.
+        partition: The run date of the snapshot.
+        snapshot: What is sent.
+        chunks: The uploads.
+        state: `superseded` when a newer snapshot took its place.
+        known_audience_ids: Audiences of this name before the first upload: none of them was made by it.
+        known_job_ids: Jobs of the audience before the chunk that is under way: none of them is its job.
+    """
+
+    id: str
+    destination: dict[str, str | None]
+    ad_account_id: str
+    id_type: IdType
+    audience_name: str | None
+    audience_id: str | None
+    mode: SyncMode
+    partition: str
+    snapshot: Snapshot
+    chunks: list[Chunk]
+    state: Literal["running", "confirmed", "superseded"] = "running"
+    known_audience_ids: list[str] = field(default_factory=list)
+    known_job_ids: list[str] = field(default_factory=list)
+
+    @property
+    def chunk_under_way(self) -> Chunk | None:
+        """The chunk that LINE may have, and has not finished as far as is known."""
+        return next((chunk for chunk in self.chunks if chunk.state in {"sending", "accepted"}), None)
+
+    def to_document(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self) | {"snapshot": self.snapshot.to_document()}
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Self:
+        """Read what `to_document` wrote."""
+        return cls(
+            **{
+                **document,
+                "snapshot": Snapshot.from_document(document["snapshot"]),
+                "chunks": [Chunk(**chunk) for chunk in document["chunks"]],
+            }
+        )

@@ -1,0 +1,258 @@
+"""A DuckDB connection that keeps data in memory, and the segment that one SELECT over it is."""
+
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import polars as pl
+from polars.io.plugins import register_io_source
+
+from line_ads_pipeline.warehouse.errors import (
+    SegmentReadFailed,
+    WarehouseClosed,
+    WarehouseError,
+    WarehouseOutOfMemory,
+    raise_alone,
+)
+from line_ads_pipeline.warehouse.faults import Fault
+from line_ads_pipeline.warehouse.segment import Measurement, version_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_BATCH_ROWS = 32_768  # DuckDB's row group: one batch is one unit of its parallel scan
+_CLOSED = "The warehouse is closed: read its lazy frames inside its `with` block."
+_AS_TEXT = re.compile(r"ENUM|U?HUGEINT|BIGNUM|DECIMAL\(\d+,0\)")
+_ENUM_MEMBERS = re.compile(r"ENUM\((?:'(?:[^']|'')*'(?:, ?)?)*\)")
+
+DESCRIBE = "DESCRIBE SELECT * FROM "
+"""What precedes the relation when it is described, so that the place of a fault can be told."""
+
+Explain = Callable[[Fault], WarehouseError | None]
+
+
+def quoted(name: str) -> str:
+    """Quote an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Quote an SQL string."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+class DuckDBConnection:
+    """A connection that never writes, never spills to disk and never loads an extension.
+
+    Reads run on cursors of their own, which `close` ends, also in the middle of a read.
+    """
+
+    def __init__(self, database: Path | None, *, memory_limit: str) -> None:
+        """Open a database file for reading, or an empty database in memory."""
+        self.memory_limit = memory_limit
+        self._lock = threading.Lock()
+        self._loans: set[Loan] = set()
+        self._closed = False
+        self._connection = duckdb.connect(
+            ":memory:" if database is None else str(database),
+            read_only=database is not None,
+            config={
+                "memory_limit": memory_limit,
+                "temp_directory": "",
+                "preserve_insertion_order": False,
+                "autoinstall_known_extensions": False,
+                "autoload_known_extensions": False,
+                "allow_community_extensions": False,
+                "python_enable_replacements": False,  # a query must not read this process's variables
+                "errors_as_json": True,
+                "lock_configuration": True,
+            },
+        )
+
+    @contextmanager
+    def lend(self, source: str, *, explain: Explain | None = None) -> Iterator["Loan"]:
+        """Lend a cursor, and raise what goes wrong with it as our own error.
+
+        Args:
+            source: How the source is called in an error.
+            explain: Gives a more telling error for a fault, or None.
+
+        Raises:
+            WarehouseClosed: The connection is closed.
+            WarehouseOutOfMemory: The memory limit is too low.
+            SegmentReadFailed: Any other failure, unless `explain` knows better.
+        """
+        failure = None
+        with self._lock:
+            if self._closed:
+                raise WarehouseClosed(_CLOSED)
+            loan = Loan(self._connection.cursor())
+            self._loans.add(loan)
+        try:
+            yield loan
+        except WarehouseError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever comes from the driver may quote a value
+            failure = self._failure(Fault.of(error), source, explain)
+        finally:
+            loan.close()
+            with self._lock:
+                self._loans.discard(loan)
+        if failure is not None:
+            raise_alone(failure)
+
+    def close(self) -> None:
+        """Cancel what runs, also in other threads, and close everything."""
+        with self._lock:
+            self._closed = True
+            loans = list(self._loans)
+        for loan in loans:
+            loan.close()
+        self._connection.close()
+
+    def _failure(self, fault: Fault, source: str, explain: Explain | None) -> WarehouseError:
+        if self._closed:
+            return WarehouseClosed(_CLOSED)
+        if fault.category == "Out of Memory":
+            return WarehouseOutOfMemory(
+                f"Reading {source} needs more memory than the warehouse's memory_limit of {self.memory_limit}, and "
+                "nothing is spilled to disk. Raise memory_limit, or have the warehouse compute the segment as a table."
+            )
+        known = explain(fault) if explain else None
+        return known or SegmentReadFailed(f"Reading {source} failed: {fault.explanation}.")
+
+
+class Loan:
+    """A cursor and its stream, used by one thread and closed by whichever thread comes first.
+
+    Polars reads in threads of its own and may keep an abandoned stream for a while. Closing must not wait for that:
+    DuckDB reopens a file only when all that hangs on the old connection is gone.
+    """
+
+    def __init__(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        self._cursor = cursor
+        self._reader: "pa.RecordBatchReader | None" = None
+        self._busy = threading.Lock()
+        self._closed = False
+
+    def rows(self, statement: str) -> list[Any]:
+        """Run a statement with few rows."""
+        with self._in_use():
+            return self._cursor.execute(statement).fetchall()
+
+    def parse(self, text: str) -> list[duckdb.Statement]:
+        """Take a text apart into its statements."""
+        with self._in_use():
+            return self._cursor.extract_statements(text)
+
+    def schema(self, select: str) -> pl.Schema:
+        """Give the names and types a SELECT comes with in Polars, without running it."""
+        with self._in_use():
+            return pl.DataFrame(self._cursor.sql(f"{select} LIMIT 0").to_arrow_table()).schema
+
+    def batches(self, select: str) -> Iterator[pl.DataFrame]:
+        """Run a SELECT and stream its rows."""
+        with self._in_use():
+            self._reader = reader = self._cursor.sql(select).to_arrow_reader(_BATCH_ROWS)
+        while True:
+            with self._in_use():
+                batch = next(reader, None)
+            if batch is None:
+                return
+            yield pl.DataFrame(batch)
+
+    def close(self) -> None:
+        """Cancel what runs and close the stream and the cursor, once."""
+        while not self._busy.acquire(timeout=0.005):
+            self._cursor.interrupt()
+        try:
+            if not self._closed:
+                self._closed = True
+                if self._reader is not None:
+                    self._reader.close()
+                self._cursor.close()
+        finally:
+            self._busy.release()
+
+    @contextmanager
+    def _in_use(self) -> Iterator[None]:
+        with self._busy:
+            if self._closed:
+                raise WarehouseClosed(_CLOSED)
+            yield
+
+
+@dataclass(frozen=True)
+class DuckDBSegment:
+    """The rows of a relation in a DuckDB connection.
+
+    Attributes:
+        connection: Where it is read.
+        label: How it is called in an error.
+        relation: What stands after FROM.
+        explain: Gives a more telling error for a fault in reading it, or None.
+        file_version: Changes with the files it is read from; None for a table or a query.
+    """
+
+    connection: DuckDBConnection
+    label: str
+    relation: str
+    explain: Explain | None = None
+    file_version: str | None = None
+
+    def columns(self) -> tuple[tuple[str, str], ...]:
+        """Give each column's name and DuckDB type; of an ENUM without its members, which are data."""
+        with self._lend() as loan:
+            rows = loan.rows(DESCRIBE + self.relation)
+        return tuple((name, _ENUM_MEMBERS.sub("ENUM", kind)) for name, kind, *_ in rows)
+
+    def measure(self, column: str, *, updated_at: str | None) -> Measurement:
+        """Count rows and NULLs, and find the newest `updated_at`, in one aggregate query."""
+        kind = "" if updated_at is None else dict(self.columns())[updated_at]
+        newest = "NULL" if updated_at is None else f"max({quoted(updated_at)})"
+        if kind == "TIMESTAMP WITH TIME ZONE":
+            newest = f"timezone('UTC', {newest})"
+        counts = (
+            f"SELECT count(*), count({quoted(column)}), CAST({newest} AS VARCHAR) "  # noqa: S608 - names are quoted
+            f"FROM {self.relation}"
+        )
+        with self._lend() as loan:
+            [(rows, present, latest)] = loan.rows(counts)
+        version = self.file_version
+        if updated_at is not None:
+            version = version_of(latest, rows=rows, temporal=kind.startswith(("DATE", "TIME")))
+        return Measurement(row_count=rows, null_count=rows - present, data_version=version)
+
+    def scan(self, column: str) -> pl.LazyFrame:
+        """Stream one column; an ENUM and integers beyond 64 bits come as text, since Arrow has no such integers."""
+        name = quoted(column)
+        as_text = _AS_TEXT.fullmatch(dict(self.columns())[column])
+        select = f"SELECT {f'CAST({name} AS VARCHAR)' if as_text else name} AS {name} FROM {self.relation}"  # noqa: S608
+        with self._lend() as loan:
+            schema = loan.schema(select)
+
+        def batches(
+            with_columns: list[str] | None,
+            predicate: pl.Expr | None,
+            n_rows: int | None,
+            _batch_size: int | None,
+        ) -> Iterator[pl.DataFrame]:
+            with self._lend() as loan:
+                for batch in loan.batches(select):
+                    frame = batch if n_rows is None else batch.head(n_rows)
+                    if n_rows is not None:
+                        n_rows -= frame.height
+                    frame = frame if predicate is None else frame.filter(predicate)
+                    yield frame if with_columns is None else frame.select(with_columns)
+                    if n_rows == 0:
+                        return
+
+        return register_io_source(batches, schema=schema, validate_schema=True, explain_name="duckdb")
+
+    def _lend(self) -> AbstractContextManager[Loan]:
+        return self.connection.lend(self.label, explain=self.explain)

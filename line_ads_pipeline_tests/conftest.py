@@ -1,0 +1,29 @@
+"""Fixtures shared by all tests."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from line_ads_pipeline.line_ads import LineAdsClient
+from line_ads_pipeline.simulator import Simulator
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    """The LINE Ads API on a loopback socket, fresh for each test, without the rate limit."""
+    with Simulator(requests_per_second_limit=None) as running:
+        yield running
+
+
+@pytest.fixture
+def line_ads_client(simulator: Simulator) -> Iterator[LineAdsClient]:
+    """A client of the simulator that need not pace itself."""
+    with LineAdsClient(
+        access_key="demo-access-key",
+        secret_key="demo-secret-key",
+        base_url=simulator.base_url,
+        requests_per_second=100_000,
+        retry_for=1.0,
+        sleep=lambda _seconds: None,
+    ) as client:
+        yield client

@@ -28,9 +28,10 @@ from line_ads_pipeline.line_ads import (
     MissingCredentials,
     PermissionDenied,
 )
-from line_ads_pipeline.store import Store, StoreError
+from line_ads_pipeline.store import StoreError
 from line_ads_pipeline.sync import (
     AudienceNotOurs,
+    AudienceRecords,
     AudienceUnusable,
     NoValidIdentifiers,
     SeveralAudiences,
@@ -210,7 +211,8 @@ class _Checks:
         destination = _destination(audience)
         try:
             resource: SnapshotStoreResource = self._resource(SNAPSHOT_STORE)
-            recorded = _recorded_audience(audience, client, resource.open())
+            records = AudienceRecords(resource.open(), audience.name)
+            recorded = _recorded_audience(audience, client, records)
             found, _ = find_audience(client, destination, recorded_id=recorded)
         except (_Unconfigured, StoreError, LineAdsError, SyncError) as error:
             words = next(
@@ -254,11 +256,11 @@ def _is_about_ad_account(refusal: LineAdsError) -> bool:
     return isinstance(refusal, AdAccountNotFound | PermissionDenied)
 
 
-def _recorded_audience(audience: Audience, client: LineAdsClient, store: Store) -> str | None:
+def _recorded_audience(audience: Audience, client: LineAdsClient, records: AudienceRecords) -> str | None:
     """The audience that the next sync would take up."""
     sync = Synchroniser(
         client=client,
-        store=store,
+        records=records,
         destination=_destination(audience),
         mode=audience.destination.sync_mode,
         max_records=audience.destination.max_records_per_upload,

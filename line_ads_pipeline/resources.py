@@ -5,14 +5,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from line_ads_pipeline.line_ads import LineAdsClient
 from line_ads_pipeline.store import Store
 from line_ads_pipeline.sync import Patience
 from line_ads_pipeline.warehouse import Warehouse
 
-SECRET = {"dagster__is_secret": True}
+SECRET: dict[str, JsonValue] = {"dagster__is_secret": True}
 
 
 class LineAdsResource(dg.ConfigurableResource[LineAdsClient]):
@@ -24,24 +24,32 @@ class LineAdsResource(dg.ConfigurableResource[LineAdsClient]):
     """
 
     access_key: str | None = Field(
-        None, description="Issued by LINE.", repr=False, json_schema_extra=SECRET
+        default=None, description="Issued by LINE.", repr=False, json_schema_extra=SECRET
     )
     secret_key: str | None = Field(
-        None, description="Issued by LINE with the access key.", repr=False, json_schema_extra=SECRET
+        default=None, description="Issued by LINE with the access key.", repr=False, json_schema_extra=SECRET
     )
-    base_url: str = Field("https://ads.line.me/api", description="API root; its path is part of what is signed.")
+    base_url: str = Field(
+        default="https://ads.line.me/api", description="API root; its path is part of what is signed."
+    )
     requests_per_second: float = Field(
-        8.0, gt=0, description="Evenly paced. LINE refuses more than 10 in any second."
+        default=8.0, gt=0, description="Evenly paced. LINE refuses more than 10 in any second."
     )
     retry_seconds: float = Field(
-        300.0, ge=0, description="How long a request is retried after 429, 5xx and network errors."
+        default=300.0, ge=0, description="How long a request is retried after 429, 5xx and network errors."
     )
-    first_poll_seconds: float = Field(1.0, gt=0, description="Before the second look at an upload job.")
-    slowest_poll_seconds: float = Field(300.0, gt=0, description="The longest time between two looks at a job.")
+    first_poll_seconds: float = Field(
+        default=1.0, gt=0, description="Before the second look at an upload job."
+    )
+    slowest_poll_seconds: float = Field(
+        default=300.0, gt=0, description="The longest time between two looks at a job."
+    )
     settle_seconds: float = Field(
-        60.0, ge=0, description="How long an upload whose answer was lost may take to show in LINE's job list."
+        default=60.0,
+        ge=0,
+        description="How long an upload whose answer was lost may take to show in LINE's job list.",
     )
-    job_deadline_hours: float = Field(24.0, gt=0, description="How long LINE may process one upload.")
+    job_deadline_hours: float = Field(default=24.0, gt=0, description="How long LINE may process one upload.")
 
     @contextmanager
     def client(self) -> Iterator[LineAdsClient]:
@@ -72,7 +80,7 @@ class LineAdsResource(dg.ConfigurableResource[LineAdsClient]):
 class WarehouseResource(dg.ConfigurableResource[Warehouse]):
     """A warehouse that segments are read from.
 
-        WarehouseResource(url="duckdb:///data/warehouse.duckdb")
+    WarehouseResource(url="duckdb:///data/warehouse.duckdb")
     """
 
     url: str = Field(
@@ -80,8 +88,8 @@ class WarehouseResource(dg.ConfigurableResource[Warehouse]):
         repr=False,
         json_schema_extra=SECRET,  # URLs of servers hold passwords
     )
-    root: str = Field(".", description="The folder that relative paths start from.")
-    memory_limit: str = Field("1GB", description="For DuckDB, which never spills to disk here.")
+    root: str = Field(default=".", description="The folder that relative paths start from.")
+    memory_limit: str = Field(default="1GB", description="For DuckDB, which never spills to disk here.")
 
     @contextmanager
     def open(self) -> Iterator[Warehouse]:
@@ -97,7 +105,7 @@ class WarehouseResource(dg.ConfigurableResource[Warehouse]):
 class SnapshotStoreResource(dg.ConfigurableResource[Store]):
     """Where snapshots of hashed identifiers and the manifests of syncs are kept.
 
-        SnapshotStoreResource(location="data/store")
+    SnapshotStoreResource(location="data/store")
     """
 
     location: str = Field(description="A folder, or the URL of an object store.", json_schema_extra=SECRET)

@@ -17,11 +17,10 @@ from pydantic import Field
 
 from line_ads_pipeline.components.audience_file import Audience
 from line_ads_pipeline.components.errors import LateSnapshot, NothingToSend, RunRefused, SegmentNotDescribed
-from line_ads_pipeline.components.records import AudienceRecords
 from line_ads_pipeline.identifiers import SKIP_REASONS, UnsupportedIdentifierColumn, identify
 from line_ads_pipeline.line_ads import LineAdsError, NetworkError, RateLimited, ServerError
 from line_ads_pipeline.store import Snapshot, StoreError, Tally
-from line_ads_pipeline.sync import Destination, Synchroniser, SyncError, SyncResult
+from line_ads_pipeline.sync import AudienceRecords, Destination, SyncError, Synchroniser, SyncResult
 from line_ads_pipeline.warehouse import SegmentDescription, WarehouseError
 
 SNAPSHOT_STORE = "snapshots"
@@ -78,7 +77,7 @@ def build_assets(
                 ),
                 "source_version": description.data_version or "none: this source has no cheap marker",
             },
-            data_version=description.data_version and dg.DataVersion(description.data_version),
+            data_version=dg.DataVersion(description.data_version) if description.data_version else None,
         )
 
     @dg.asset(
@@ -134,7 +133,7 @@ def build_assets(
             with line_ads.client() as client:
                 result = Synchroniser(
                     client=client,
-                    store=records.store,
+                    records=records,
                     destination=_destination(audience),
                     mode=destination.sync_mode,
                     max_records=destination.max_records_per_upload,
@@ -145,7 +144,7 @@ def build_assets(
                     partition=context.partition_key,
                     recreate_audience=config.recreate_audience,
                 )
-            records.prune(confirmed=snapshot)
+            records.prune(snapshot)
         return dg.MaterializeResult(metadata=_answer(audience, result))
 
     return [source_segment, hashed_identifiers, line_custom_audience]
@@ -191,14 +190,18 @@ def _hash_segment(
         "hashed_at": datetime.now(UTC).isoformat(),
     }
     records.write(kept, "partitions", context.partition_key)
+    records.prune(snapshot)
     return kept
 
 
 def _warn_if_moved(context: dg.AssetExecutionContext, what: str, described: object, hashed: object) -> None:
     if described != hashed:
         context.log.warning(
-            f"The segment changed while it was read: its {what} was {described} when source_segment looked, "
-            f"and {hashed} after hashing. The snapshot is of the later state."
+            "The segment changed while it was read: its %s was %s when source_segment looked, and %s after "
+            "hashing. The snapshot is of the later state.",
+            what,
+            described,
+            hashed,
         )
 
 
@@ -256,10 +259,19 @@ def _in_plain_words(audience: Audience) -> Iterator[None]:
         raise
     except (RateLimited, ServerError, NetworkError) as error:
         failure = dg.Failure(f"{audience.name}: {error}")
-    except (LineAdsError, SyncError, StoreError, WarehouseError, RunRefused, UnsupportedIdentifierColumn) as error:
+    except (
+        LineAdsError,
+        SyncError,
+        StoreError,
+        WarehouseError,
+        RunRefused,
+        UnsupportedIdentifierColumn,
+    ) as error:
         failure = dg.Failure(f"{audience.name}: {error}", allow_retries=False)
     except Exception as error:  # noqa: BLE001 - whatever it is, its text is not ours to show
-        place = " < ".join(f"{frame.name}:{frame.lineno}" for frame in reversed(extract_tb(error.__traceback__)[-4:]))
+        place = " < ".join(
+            f"{frame.name}:{frame.lineno}" for frame in reversed(extract_tb(error.__traceback__)[-4:])
+        )
         failure = dg.Failure(
             f"{audience.name}: stopped by an unexpected {type(error).__name__} in {place}. Its text is withheld, "
             "since it may quote personal data. Please report the class and the place."

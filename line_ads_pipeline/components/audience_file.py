@@ -36,9 +36,7 @@ def mistake(problem: str, remedy: str = "", *, field: str = "") -> PydanticCusto
     `field` is relative to the block that raises it.
     """
     # pydantic fills braces in its message template: what users wrote goes in as a value, never as template
-    return PydanticCustomError(
-        "mistake", "{problem}", {"problem": problem, "remedy": remedy, "field": field}
-    )
+    return PydanticCustomError("mistake", "{problem}", {"problem": problem, "remedy": remedy, "field": field})
 
 
 def _number_as_text(value: object) -> object:
@@ -74,7 +72,9 @@ AudienceName = Annotated[Text, AfterValidator(_short_enough)]
 AudienceKey = Annotated[
     Text, _form(r"[a-z][a-z0-9_]{0,59}", "lower-case letters, digits and _ (60 at most), a letter first")
 ]
-Owner = Annotated[Text, _form(r"team:\S+|[^@\s]+@[^@\s]+\.[^@\s]+", "a team: with its name, nor an e-mail address")]
+Owner = Annotated[
+    Text, _form(r"team:\S+|[^@\s]+@[^@\s]+\.[^@\s]+", "a team: with its name, nor an e-mail address")
+]
 
 
 class Block(dg.Model):
@@ -100,11 +100,17 @@ class SourceBlock(Block):
 
     not_yet = frozenset({"depends_on", "exclude", "checksum"})
 
-    table: Text | None = Field(None, description="Table or view", examples=["marts.vip_customers"])
-    query: Text | None = Field(None, description="One SELECT", examples=["SELECT email FROM customers"])
-    path: Text | None = Field(None, description="Parquet or CSV file", examples=["data/customers.parquet"])
-    warehouse: ResourceKey = Field("warehouse", description="Resource key", examples=["warehouse"])
-    updated_at: Text | None = Field(None, description="Column for cheap change detection", examples=["updated_at"])
+    table: Text | None = Field(default=None, description="Table or view", examples=["marts.vip_customers"])
+    query: Text | None = Field(
+        default=None, description="One SELECT", examples=["SELECT email FROM customers"]
+    )
+    path: Text | None = Field(
+        default=None, description="Parquet or CSV file", examples=["data/customers.parquet"]
+    )
+    warehouse: ResourceKey = Field(default="warehouse", description="Resource key", examples=["warehouse"])
+    updated_at: Text | None = Field(
+        default=None, description="Column for cheap change detection", examples=["updated_at"]
+    )
 
     @model_validator(mode="after")
     def _exactly_one_place(self) -> Self:
@@ -149,19 +155,19 @@ class IdentifierBlock(Block):
     """Which identifier is sent, and how its values are to be read."""
 
     type: Literal["email", "phone", "ifa"] = Field(description="Identifier type", examples=["email"])
-    column: Text | None = Field(None, description="Its column", examples=["email"])
+    column: Text | None = Field(default=None, description="Its column", examples=["email"])
     strict_line_characters: bool = Field(
         default=False, description="E-mail: skip what LINE's manual does not list", examples=["true"]
     )
-    default_country: str | None = Field(None, description="Phone: ISO 3166 country", examples=["JP"])
+    default_country: str | None = Field(default=None, description="Phone: ISO 3166 country", examples=["JP"])
     phone_format: Literal["international", "national", "as_given"] = Field(
-        "international", description="Phone: which digits are hashed", examples=["international"]
+        default="international", description="Phone: which digits are hashed", examples=["international"]
     )
     phone_validation: Literal["valid", "possible"] = Field(
-        "valid", description="Phone: how strict", examples=["valid"]
+        default="valid", description="Phone: how strict", examples=["valid"]
     )
     ifa_case: Literal["preserve", "lower", "upper"] = Field(
-        "preserve", description="IFA: letter case that is sent", examples=["preserve"]
+        default="preserve", description="IFA: letter case that is sent", examples=["preserve"]
     )
     hash_ifa: bool = Field(default=False, description="IFA: hash, against LINE's rule", examples=["false"])
 
@@ -224,18 +230,20 @@ class DestinationBlock(Block):
 
     ad_account_id: OpaqueId = Field(description="LINE ad account", examples=["A10000000001"])
     audience_name: AudienceName | None = Field(
-        None, description="Name in LINE; needed unless audience_id is given", examples=["VIP customers"]
+        default=None,
+        description="Name in LINE; needed unless audience_id is given",
+        examples=["VIP customers"],
     )
     audience_id: OpaqueId | None = Field(
-        None, description="An existing audience", examples=['"5343822743474"']
+        default=None, description="An existing audience", examples=['"5343822743474"']
     )
     adopt: bool = Field(
         default=False, description="May take over an audience this pipeline did not make", examples=["true"]
     )
-    sync_mode: SyncMode = Field("mirror", description="mirror or add", examples=["mirror"])
-    credentials: ResourceKey = Field("line_ads", description="Resource key", examples=["line_ads"])
+    sync_mode: SyncMode = Field(default="mirror", description="mirror or add", examples=["mirror"])
+    credentials: ResourceKey = Field(default="line_ads", description="Resource key", examples=["line_ads"])
     max_records_per_upload: int = Field(
-        1_000_000, ge=1, le=MOST_ROWS_PER_UPLOAD, description="Rows per upload", examples=["1000000"]
+        default=1_000_000, ge=1, le=MOST_ROWS_PER_UPLOAD, description="Rows per upload", examples=["1000000"]
     )
 
     @model_validator(mode="after")
@@ -250,12 +258,18 @@ class RunFrequencyBlock(Block):
 
     not_yet = frozenset({"late_after"})
 
-    every: Literal["daily", "weekly", "monthly"] = Field("daily", description="Frequency", examples=["weekly"])
-    day_of_week: Weekday | None = Field(None, description="Weekly only", examples=["monday"])
-    day_of_month: str | None = Field(None, description="Monthly only: 1 to 28, or last", examples=["1", "last"])
-    time_of_day: time = Field(time(0, 0), description="Hours and minutes", examples=['"09:30"'])
-    time_zone: str = Field("UTC", description="IANA name", examples=["Asia/Tokyo"])
-    start_date: date = Field(date(2026, 1, 1), description="First run date", examples=['"2026-01-01"'])
+    every: Literal["daily", "weekly", "monthly"] = Field(
+        default="daily", description="Frequency", examples=["weekly"]
+    )
+    day_of_week: Weekday | None = Field(default=None, description="Weekly only", examples=["monday"])
+    day_of_month: str | None = Field(
+        default=None, description="Monthly only: 1 to 28, or last", examples=["1", "last"]
+    )
+    time_of_day: time = Field(default=time(0, 0), description="Hours and minutes", examples=['"09:30"'])
+    time_zone: str = Field(default="UTC", description="IANA name", examples=["Asia/Tokyo"])
+    start_date: date = Field(
+        default=date(2026, 1, 1), description="First run date", examples=['"2026-01-01"']
+    )
 
     @field_validator("time_of_day", mode="before")
     @classmethod
@@ -327,7 +341,9 @@ class Audience(Block):
     not_yet = frozenset({"update_on_change", "guardrails"})
 
     name: AudienceKey = Field(description="First part of the asset keys", examples=["vip_customers"])
-    description: Text | None = Field(None, description="Shown in the UI", examples=["Our best customers"])
+    description: Text | None = Field(
+        default=None, description="Shown in the UI", examples=["Our best customers"]
+    )
     owners: list[Owner] = Field(
         default_factory=list, description="Teams or people", examples=['["team:crm"]']
     )
@@ -337,6 +353,8 @@ class Audience(Block):
         description="Where it goes", examples=["{ad_account_id: A10000000001, audience_name: VIP customers}"]
     )
     run_frequency: RunFrequencyBlock = Field(
-        default_factory=RunFrequencyBlock, description="When", examples=["{every: daily}"]
+        default=RunFrequencyBlock(), description="When", examples=["{every: daily}"]
     )
-    keep_updated: bool = Field(default=True, description="The schedule is on from the start", examples=["true"])
+    keep_updated: bool = Field(
+        default=True, description="The schedule is on from the start", examples=["true"]
+    )

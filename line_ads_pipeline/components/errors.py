@@ -7,8 +7,6 @@
   + NothingToSend
 """
 
-# ruff: noqa: N818 - callers read `except LateSnapshot`; the base class tells that it is an exception
-
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -41,7 +39,7 @@ class AudienceFileError(ComponentTreeException):
         super().__init__(f"{place}\n  {subject}{mistake.problem}\n  Instead: {mistake.remedy}{more}")
 
     @property
-    def __traceback__(self) -> TracebackType | None:  # type: ignore[override]
+    def __traceback__(self) -> TracebackType | None:
         return None
 
     @__traceback__.setter
@@ -56,7 +54,7 @@ class RunRefused(Exception):
 class LateSnapshot(RunRefused):
     """The segment is as of now, so that a run date that is past is not hashed any more."""
 
-    def __init__(self, run_date: str, newest: str) -> None:
+    def __init__(self, run_date: str, newest: str | None) -> None:
         super().__init__(
             f"the run date {run_date} is past (the newest is {newest}) and has no snapshot, and the segment is "
             f"only known as of now. Materialise the run date {newest}, or give hashed_identifiers the run config "

@@ -123,8 +123,12 @@ def _mistake_in_frame(document: YamlDocument) -> Mistake | None:
     if "type" not in values:
         return Mistake("type", "is missing", f"type: {COMPONENT_TYPE}", document.line_of([]))
     kind = values["type"]
-    if not isinstance(kind, str) or (get_close_matches(kind, [COMPONENT_TYPE], cutoff=0.7) and kind != COMPONENT_TYPE):
-        return Mistake("type", f'"{kind}" is not a component', f"type: {COMPONENT_TYPE}", document.line_of(["type"]))
+    if not isinstance(kind, str) or (
+        get_close_matches(kind, [COMPONENT_TYPE], cutoff=0.7) and kind != COMPONENT_TYPE
+    ):
+        return Mistake(
+            "type", f'"{kind}" is not a component', f"type: {COMPONENT_TYPE}", document.line_of(["type"])
+        )
     if not isinstance(values.get("attributes", {}), dict | None):
         return Mistake(
             "attributes",

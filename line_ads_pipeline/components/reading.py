@@ -44,37 +44,37 @@ def _mistake(details: ErrorDetails, document: YamlDocument) -> Mistake:
     )
 
 
+_PROBLEMS = {
+    "missing": "is missing",
+    "bool_parsing": "{value} is neither true nor false",
+    "bool_type": "{value} is neither true nor false",
+    "int_parsing": "{value} is not a whole number",
+    "int_type": "{value} is not a whole number",
+    "greater_than_equal": "{value} is less than {ge}",
+    "less_than_equal": "{value} is more than {le}",
+    "string_type": "is {value}, not text",
+    "list_type": "is {value}, not a list",
+    "model_type": "is {value}, not a block of fields",
+    "model_attributes_type": "is {value}, not a block of fields",
+}
+"""What pydantic's kinds of errors mean to whoever wrote the file."""
+
+
 def _problem_and_remedy(details: ErrorDetails, location: Sequence[str | int]) -> tuple[str, str]:
-    block, field = _model_at(location[:-1]), str(location[-1]) if location else ""
-    value, context = details["input"], details.get("ctx", {})
-    remedy = _example(location)
-    match details["type"]:
-        case "missing":
-            return "is missing", remedy
-        case "extra_forbidden":
-            known = sorted(block.model_fields)
-            close = get_close_matches(field, known, n=1)
-            return "is not a field here", close[0] if close else f"one of {', '.join(known)}"
-        case "literal_error":
-            allowed = str(context["expected"]).replace("'", "").replace(" or ", ", ")
-            close = get_close_matches(str(value), allowed.split(", "), n=1)
-            return f"{_shown(value)} is not one of {allowed}", f"{field}: {close[0]}" if close else remedy
-        case "bool_parsing" | "bool_type":
-            return f"{_shown(value)} is neither true nor false", remedy
-        case "int_parsing" | "int_type" | "int_from_float":
-            return f"{_shown(value)} is not a whole number", remedy
-        case "greater_than_equal":
-            return f"{_shown(value)} is less than {context['ge']}", remedy
-        case "less_than_equal":
-            return f"{_shown(value)} is more than {context['le']}", remedy
-        case "string_type":
-            return f"is {_shown(value)}, not text", remedy
-        case "list_type":
-            return f"is {_shown(value)}, not a list", remedy
-        case "model_type" | "model_attributes_type":
-            return f"is {_shown(value)}, not a block of fields", remedy
-        case _:
-            return details["msg"], remedy
+    field = str(location[-1]) if location else ""
+    context = details.get("ctx", {})
+    shown = _shown(details["input"])
+    if details["type"] == "extra_forbidden":
+        known = sorted(_model_at(location[:-1]).model_fields)
+        close = get_close_matches(field, known, n=1)
+        return "is not a field here", close[0] if close else f"one of {', '.join(known)}"
+    if details["type"] == "literal_error":
+        allowed = str(context["expected"]).replace("'", "").replace(" or ", ", ")
+        close = get_close_matches(str(details["input"]), allowed.split(", "), n=1)
+        return f"{shown} is not one of {allowed}", f"{field}: {close[0]}" if close else _example(location)
+    template = _PROBLEMS.get(details["type"])
+    problem = template.format(value=shown, **context) if template else details["msg"]
+    return problem, _example(location)
 
 
 def _shown(value: object) -> str:
@@ -93,7 +93,9 @@ def _model_at(location: Sequence[str | int]) -> type[BaseModel]:
     model: type[BaseModel] = Audience
     for step in location:
         field = model.model_fields.get(str(step))
-        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+        if field is None or not (
+            isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+        ):
             break
         model = field.annotation
     return model

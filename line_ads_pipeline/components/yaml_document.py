@@ -46,7 +46,9 @@ class YamlDocument:
                 line=mark.line + 1 if mark else None,
             )
         except (yaml.YAMLError, UnicodeDecodeError):
-            mistake = Mistake(field="", problem="is not YAML text", remedy="the file in UTF-8, without control characters")
+            mistake = Mistake(
+                field="", problem="is not YAML text", remedy="the file in UTF-8, without control characters"
+            )
         else:
             return [cls(shown_as, node) for node in nodes]
         raise AudienceFileError(shown_as, mistake)

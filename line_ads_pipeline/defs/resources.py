@@ -38,7 +38,7 @@ def resources() -> dg.Definitions:
             "snapshots": SnapshotStoreResource(
                 location=_location(os.environ.get("LINE_ADS_STORE") or "data/store")
             ),
-        }
+        },
     )
 
 

@@ -7,13 +7,14 @@ from typing import Final
 import polars as pl
 import polars_hash  # noqa: F401 -- registers the `chash` namespace
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from line_ads_pipeline.identifiers.outcomes import outcome
+from line_ads_pipeline.identifiers.rules import SHA256_BYTES
 
+_HEX_DIGITS: Final = 2 * SHA256_BYTES
 HASH_OF_EMPTY: Final = hashlib.sha256(b"").hexdigest()
 
-_SHA256_HEX: Final = "^[0-9a-f]{64}$"
+_SHA256_HEX: Final = f"^[0-9a-f]{{{_HEX_DIGITS}}}$"
 _OTHER_HASH: Final = (
     r"(?i)^(?:(?:0x|\\x|md5:|sha1:|sha256:)?[0-9a-f]{32,128}"
     r"|[a-z0-9+/_-]{22}==|[a-z0-9+/_-]{27}=|[a-z0-9+/_-]{43}=?)$"
@@ -64,19 +65,20 @@ def outcome_of_rest(rest: pl.Expr, text: pl.Expr, otherwise: pl.Expr) -> pl.Expr
 
 
 def bytes_of_hex(digests: pl.Series) -> pl.Series:
-    """Hex texts as bytes, NULLs kept: one C call over the whole column's buffer."""
-    array = digests.to_arrow(compat_level=pl.CompatLevel.oldest())
-    validity, offsets, text = array.buffers()
-    if text is None:
-        return pl.Series(digests.name, [None] * len(digests), dtype=pl.Binary)
-    # The buffers are taken from their very start, so that a sliced array keeps its offset and its validity.
-    ends = pa.Array.from_buffers(pa.int64(), array.offset + len(array) + 1, [None, offsets])
-    data = binascii.unhexlify(memoryview(text)[: ends[-1].as_py()])
-    halved = pc.shift_right(ends, 1).buffers()[1]
-    binary = pa.Array.from_buffers(
-        pa.large_binary(), len(array), [validity, halved, pa.py_buffer(data)], offset=array.offset
+    """Digests of 64 hex digits as 32 bytes each, NULLs kept: one C call over the buffer of the whole batch."""
+    # Without the NULLs first: a masked column still holds, unseen, the text that the mask hides.
+    known = digests.drop_nulls()
+    array = known.to_arrow(compat_level=pl.CompatLevel.oldest())
+    first, last = array.offset * _HEX_DIGITS, (array.offset + len(array)) * _HEX_DIGITS
+    data = binascii.unhexlify(memoryview(array.buffers()[2] or b"")[first:last])
+    fixed = pa.FixedSizeBinaryArray.from_buffers(
+        pa.binary(SHA256_BYTES), len(array), [None, pa.py_buffer(data)]
     )
-    return pl.Series(digests.name, binary)
+    binary = pl.Series(digests.name, fixed, dtype=pl.Binary)
+    if len(known) == len(digests):
+        return binary
+    positions = digests.is_not_null().cum_sum() - 1
+    return binary.gather(positions.zip_with(digests.is_not_null(), pl.Series([None], dtype=positions.dtype)))
 
 
 def digest_bytes(digests: pl.Expr) -> pl.Expr:

@@ -142,12 +142,21 @@ def _international_number(away: pl.Expr, plan: NumberingPlan | None, *, takes_ba
     zeros, after_zeros = away.str.starts_with("00"), away.str.slice(2)
     numbers = [pl.when(away.str.starts_with("+")).then(away.str.slice(1))]
     if plan:
-        exits = _has_exit_code(away, plan) & ~(zeros & after_zeros.str.contains(conceivable_number()))
+        exits = _has_exit_code(away, plan) & ~(zeros & _is_conceivable(after_zeros))
         numbers.append(pl.when(exits).then(away.str.slice(plan.exit_length)))
     numbers.append(pl.when(zeros).then(after_zeros))
     if takes_bare:
         numbers.append(pl.when(~away.str.starts_with("0")).then(away))
     return pl.coalesce(numbers)
+
+
+def _is_conceivable(digits: pl.Expr) -> pl.Expr:
+    # In a function, not in the plan: Polars cannot print expressions of more than 64 KiB, and panics.
+    return digits.map_batches(_match_conceivable, return_dtype=pl.Boolean, is_elementwise=True)
+
+
+def _match_conceivable(digits: pl.Series) -> pl.Series:
+    return digits.str.contains(conceivable_number())
 
 
 def _number_of_known_plan(abroad: pl.Expr) -> pl.Expr:
@@ -166,7 +175,7 @@ def _refusal(rules: PhoneRules, *, takes_bare: bool) -> pl.Expr:
     if rules.phone_validation == "possible":
         return pl.lit(None, OUTCOME_DTYPE)
     away, abroad = pl.col("away"), pl.col("abroad")
-    conceivable = abroad.str.contains(conceivable_number()).fill_null(not takes_bare)
+    conceivable = _is_conceivable(abroad).fill_null(not takes_bare)
     surely_none = (away.str.len_bytes() >= _SURE_LENGTH) & ~away.str.starts_with("00") & ~conceivable
     reason: pl.Expr = outcome("invalid_number")
     if rules.default_country is None:

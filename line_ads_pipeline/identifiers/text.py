@@ -17,7 +17,7 @@ INVISIBLE: Final = (
 """Soft hyphen, zero-width, direction and byte-order marks: what copying from a screen brings along unseen."""
 
 
-class UnsupportedIdentifierColumn(TypeError):  # noqa: N818 -- says what is wrong better than a suffix
+class UnsupportedIdentifierColumn(TypeError):
     """The identifier column has a type from which identifiers cannot be read safely.
 
     Attributes:

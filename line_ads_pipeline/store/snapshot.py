@@ -10,6 +10,11 @@ from line_ads_pipeline.store.records import DIGEST_WIDTH, IFA_WIDTH, line_bytes
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
+def is_digest(name: str) -> bool:
+    """Tell whether a name is that of a snapshot."""
+    return _DIGEST.fullmatch(name) is not None
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """An immutable set of members, addressed by the digest of its bytes.
@@ -28,11 +33,7 @@ class Snapshot:
     count: int
 
     def __post_init__(self) -> None:
-        if (
-            not _DIGEST.fullmatch(self.digest)
-            or self.record_width not in {DIGEST_WIDTH, IFA_WIDTH}
-            or self.count < 0
-        ):
+        if not is_digest(self.digest) or self.record_width not in {DIGEST_WIDTH, IFA_WIDTH} or self.count < 0:
             raise ValueError(f"no snapshot is like {self}")
 
     @property

@@ -17,8 +17,8 @@ from line_ads_pipeline.store.disk import WorkFile
 from line_ads_pipeline.store.errors import DocumentDamaged, InvalidName, SnapshotDamaged, SnapshotNotFound
 from line_ads_pipeline.store.folder import Folder
 from line_ads_pipeline.store.place import NewFile, Place, Reader
-from line_ads_pipeline.store.records import PARTS, in_order, is_ascending, split
-from line_ads_pipeline.store.snapshot import Snapshot, Tally
+from line_ads_pipeline.store.records import DIGEST_WIDTH, IFA_WIDTH, PARTS, in_order, is_ascending, split
+from line_ads_pipeline.store.snapshot import Snapshot, Tally, is_digest
 
 _SEGMENT = re.compile(r"[A-Za-z0-9_-](\.?[A-Za-z0-9_-])*")
 _DOCUMENT = ".json"
@@ -71,8 +71,11 @@ class Store:
             InvalidRecords: An identifier has another form.
             StoreUnavailable: The place cannot be written, or is full.
             TypeError: The lazy frame has other columns.
+            ValueError: No record has this width.
             Exception: What the lazy frame raises while it is read, as it is.
         """
+        if record_width not in {DIGEST_WIDTH, IFA_WIDTH}:
+            raise ValueError(f"a record has {DIGEST_WIDTH} or {IFA_WIDTH} bytes, not {record_width}")
         folder = _path("snapshots", audience)
         with ExitStack() as stack:
             parts = [stack.enter_context(self._place.scratch()) for _ in range(PARTS)]
@@ -161,7 +164,7 @@ class Store:
         removed = []
         for entry in self._place.entries(folder):
             digest = entry.path.removeprefix(f"{folder}/")
-            if digest not in keep and entry.modified < older_than:
+            if is_digest(digest) and digest not in keep and entry.modified < older_than:
                 self._place.delete(entry.path)
                 removed.append(digest)
         return tuple(sorted(removed))
@@ -213,6 +216,7 @@ class Store:
             sorted(
                 tuple(entry.path.removesuffix(_DOCUMENT).split("/")[1:])
                 for entry in self._place.entries(_path("documents", *prefix))
+                if entry.path.endswith(_DOCUMENT)
             )
         )
 

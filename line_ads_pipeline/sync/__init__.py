@@ -13,10 +13,12 @@ from line_ads_pipeline.sync.errors import (
     UploadUnsettled,
 )
 from line_ads_pipeline.sync.manifest import SyncMode
+from line_ads_pipeline.sync.records import AudienceRecords
 from line_ads_pipeline.sync.synchroniser import Patience, Synchroniser, SyncResult
 
 __all__ = [
     "AudienceNotOurs",
+    "AudienceRecords",
     "AudienceUnusable",
     "Destination",
     "NoValidIdentifiers",

@@ -11,8 +11,6 @@
   + UploadUnsettled
 """
 
-# ruff: noqa: N818 - callers read `except AudienceNotOurs`; the base class carries the suffix
-
 from collections.abc import Sequence
 
 from line_ads_pipeline.line_ads import CustomAudience

@@ -40,9 +40,7 @@ class Chunk:
     processed: int | None = None
 
 
-def plan_chunks(
-    count: int, *, line_bytes: int, mode: SyncMode, max_records: int
-) -> list[Chunk]:
+def plan_chunks(count: int, *, line_bytes: int, mode: SyncMode, max_records: int) -> list[Chunk]:
     """Cut `count` records into uploads of at most `max_records` rows and LINE's largest upload.
 
     A mirror's first chunk replaces what the audience holds, all others add to it.

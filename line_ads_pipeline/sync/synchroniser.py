@@ -8,12 +8,12 @@ whether it arrived before anything else is sent.
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
 from line_ads_pipeline.line_ads import FUNCTION_TYPES, CustomAudience, LineAdsClient, LineAdsError, UploadJob
-from line_ads_pipeline.store import Snapshot, Store
+from line_ads_pipeline.store import Snapshot
 from line_ads_pipeline.sync.destination import Destination, find_audience
 from line_ads_pipeline.sync.errors import (
     NoValidIdentifiers,
@@ -23,6 +23,7 @@ from line_ads_pipeline.sync.errors import (
     UploadUnsettled,
 )
 from line_ads_pipeline.sync.manifest import Chunk, Sync, SyncMode, plan_chunks
+from line_ads_pipeline.sync.records import AudienceRecords
 
 _log = logging.getLogger(__name__)
 
@@ -89,7 +90,7 @@ class Synchroniser:
 
     Args:
         client: Open.
-        store: Where snapshots and manifests are.
+        records: Where snapshots and manifests are.
         destination: The audience in LINE.
         mode: `mirror` makes the audience hold exactly the snapshot, `add` only ever adds.
         max_records: Rows in one upload.
@@ -98,7 +99,7 @@ class Synchroniser:
     """
 
     client: LineAdsClient
-    store: Store
+    records: AudienceRecords
     destination: Destination
     mode: SyncMode
     max_records: int
@@ -157,7 +158,9 @@ class Synchroniser:
             _log.info("sync %s goes on where it stopped", unfinished.id)
             return unfinished
         if unfinished.mode == self.mode == "add":
-            _log.info("sync %s of an earlier snapshot is finished first: an add leaves nobody out", unfinished.id)
+            _log.info(
+                "sync %s of an earlier snapshot is finished first: an add leaves nobody out", unfinished.id
+            )
             self._carry_out(unfinished)
         else:
             _log.info("sync %s is superseded by a newer snapshot", unfinished.id)
@@ -173,7 +176,7 @@ class Synchroniser:
             ad_account_id=self.destination.ad_account_id,
             id_type=self.destination.id_type,
             audience_name=self.destination.audience_name,
-            audience_id=audience and audience.id,
+            audience_id=audience.id if audience else None,
             mode=self.mode,
             partition=partition,
             snapshot=snapshot,
@@ -185,7 +188,7 @@ class Synchroniser:
         if audience is not None:
             sync.known_job_ids = [job.id for job in self._wait_until_idle(audience.id)]
         self._save(sync)
-        self._write({"sync_id": sync.id}, "current_sync")
+        self.records.write({"sync_id": sync.id}, "current_sync")
         _log.info(
             "sync %s of %s begins: %s identifiers in %s chunks, %s",
             sync.id,
@@ -217,7 +220,7 @@ class Synchroniser:
         chunk.state = "sending"
         self._save(sync)
         try:
-            with self.store.open_chunk(
+            with self.records.store.open_chunk(
                 self.destination.audience, sync.snapshot, offset=chunk.offset, count=chunk.count
             ) as file:
                 audience = self.client.upload(
@@ -242,9 +245,7 @@ class Synchroniser:
         else:
             self._accepted(sync, chunk, audience.id)
             return
-        raise UploadUnsettled(
-            chunk=chunk.number, chunks=len(sync.chunks), attempts=chunk.attempts, last=lost
-        )
+        raise UploadUnsettled(chunk=chunk.number, chunks=len(sync.chunks), attempts=chunk.attempts, last=lost)
 
     def _accepted(self, sync: Sync, chunk: Chunk, audience_id: str) -> None:
         """Note that LINE has the chunk, and from the first one on which audience is ours."""
@@ -253,7 +254,7 @@ class Synchroniser:
             _log.info("LINE created audience %s", audience_id)
         chunk.state = "accepted"
         self._save(sync)
-        self._write({**self._key(), "audience_id": audience_id}, "destination")
+        self.records.write({**self._key(), "audience_id": audience_id}, "destination")
 
     def _settle(self, sync: Sync, chunk: Chunk) -> None:
         """Find out whether a chunk whose answer is unknown arrived; if it does not show in time, plan it anew."""
@@ -383,7 +384,7 @@ class Synchroniser:
         }
 
     def _recorded_audience(self) -> str | None:
-        recorded = self._read("destination")
+        recorded = self.records.read("destination")
         if recorded is None:
             return None
         if {key: recorded.get(key) for key in self._key()} == self._key():
@@ -397,14 +398,14 @@ class Synchroniser:
         return None
 
     def _check_is_not_older(self, partition: str) -> None:
-        confirmed = self._read("confirmed")
+        confirmed = self.records.read("confirmed")
         if confirmed and confirmed["destination"] == self._key() and partition < confirmed["partition"]:
             raise OlderThanConfirmed(partition, confirmed["partition"])
 
     def _unfinished(self) -> Sync | None:
         """The current sync, if an earlier run left it unfinished and it goes to this destination."""
-        current = self._read("current_sync")
-        document = current and self._read("syncs", current["sync_id"])
+        current = self.records.read("current_sync")
+        document = current and self.records.read("syncs", current["sync_id"])
         if not document:
             return None
         sync = Sync.from_document(document)
@@ -414,14 +415,13 @@ class Synchroniser:
         sync.state = state
         self._save(sync)
         if state == "confirmed":
-            confirmed = {"destination": sync.destination, "partition": sync.partition, "sync_id": sync.id}
-            self._write(confirmed, "confirmed")
+            confirmed = {
+                "destination": sync.destination,
+                "partition": sync.partition,
+                "snapshot": sync.snapshot.to_document(),
+                "sync_id": sync.id,
+            }
+            self.records.write(confirmed, "confirmed")
 
     def _save(self, sync: Sync) -> None:
-        self._write(sync.to_document(), "syncs", sync.id)
-
-    def _write(self, document: Mapping[str, Any], *parts: str) -> None:
-        self.store.write_document(document, "audiences", self.destination.audience, *parts)
-
-    def _read(self, *parts: str) -> Mapping[str, Any] | None:
-        return self.store.read_document("audiences", self.destination.audience, *parts)
+        self.records.write(sync.to_document(), "syncs", sync.id)

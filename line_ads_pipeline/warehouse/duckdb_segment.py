@@ -25,7 +25,7 @@ from line_ads_pipeline.warehouse.segment import Measurement, version_of
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_BATCH_ROWS = 32_768  # DuckDB's row group: one batch is one unit of its parallel scan
+_BATCH_ROWS = 65_536
 _CLOSED = "The warehouse is closed: read its lazy frames inside its `with` block."
 _AS_TEXT = re.compile(r"ENUM|U?HUGEINT|BIGNUM|DECIMAL\(\d+,0\)")
 _ENUM_MEMBERS = re.compile(r"ENUM\((?:'(?:[^']|'')*'(?:, ?)?)*\)")
@@ -114,6 +114,9 @@ class DuckDBConnection:
         for loan in loans:
             loan.close()
         self._connection.close()
+        del (
+            self._connection
+        )  # a lazy frame may outlive this, and DuckDB reports what is left at the process's end
 
     def _failure(self, fault: Fault, source: str, explain: Explain | None) -> WarehouseError:
         if self._closed:
@@ -136,7 +139,7 @@ class Loan:
 
     def __init__(self, cursor: duckdb.DuckDBPyConnection) -> None:
         self._cursor = cursor
-        self._reader: "pa.RecordBatchReader | None" = None
+        self._reader: pa.RecordBatchReader | None = None
         self._busy = threading.Lock()
         self._closed = False
 
@@ -158,10 +161,10 @@ class Loan:
     def batches(self, select: str) -> Iterator[pl.DataFrame]:
         """Run a SELECT and stream its rows."""
         with self._in_use():
-            self._reader = reader = self._cursor.sql(select).to_arrow_reader(_BATCH_ROWS)
+            self._reader = self._cursor.sql(select).to_arrow_reader(_BATCH_ROWS)
         while True:
             with self._in_use():
-                batch = next(reader, None)
+                batch = next(self._reader, None)
             if batch is None:
                 return
             yield pl.DataFrame(batch)
@@ -176,6 +179,7 @@ class Loan:
                 if self._reader is not None:
                     self._reader.close()
                 self._cursor.close()
+                del self._reader, self._cursor
         finally:
             self._busy.release()
 

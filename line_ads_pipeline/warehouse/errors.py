@@ -24,43 +24,43 @@ class WarehouseError(Exception):
     """A source could not be described or read; the message says why and what to do, and holds no data."""
 
 
-class UnsupportedWarehouse(WarehouseError):  # noqa: N818 - named for what happened, as the whole tree
+class UnsupportedWarehouse(WarehouseError):
     """The URL of the warehouse is not of a kind that can be read."""
 
 
-class WarehouseNotFound(WarehouseError):  # noqa: N818
+class WarehouseNotFound(WarehouseError):
     """The database file does not exist."""
 
 
-class WarehouseBusy(WarehouseError):  # noqa: N818
+class WarehouseBusy(WarehouseError):
     """The database file is locked by a program that writes to it."""
 
 
-class WarehouseUnreadable(WarehouseError):  # noqa: N818
+class WarehouseUnreadable(WarehouseError):
     """The database file exists and cannot be opened."""
 
 
-class WarehouseClosed(WarehouseError):  # noqa: N818
+class WarehouseClosed(WarehouseError):
     """The warehouse, or a lazy frame of it, was used outside the warehouse's `with` block."""
 
 
-class TableNotFound(WarehouseError):  # noqa: N818
+class TableNotFound(WarehouseError):
     """No table or view of this name; the message lists the closest names there are."""
 
 
-class FileNotFound(WarehouseError):  # noqa: N818
+class FileNotFound(WarehouseError):
     """No such file; the message lists the files of its kind in that folder."""
 
 
-class MissingColumn(WarehouseError):  # noqa: N818
+class MissingColumn(WarehouseError):
     """The source lacks a column; the message holds its name and the names there are."""
 
 
-class QueryFailed(WarehouseError):  # noqa: N818
+class QueryFailed(WarehouseError):
     """The query is not one SELECT, or does not fit the warehouse."""
 
 
-class SegmentReadFailed(WarehouseError):  # noqa: N818
+class SegmentReadFailed(WarehouseError):
     """The data could not be read: a failing cast, a malformed file, a driver's failure."""
 
 

@@ -51,6 +51,6 @@ def find_column(wanted: Sequence[str], there: Sequence[str], *, source: str) -> 
     if shown != list(there):
         hint = " Names that look like data are not shown: a CSV file needs a header line, an expression a name (AS)."
     raise MissingColumn(
-        f"{missing} not in {source}. The columns there are: {nearest(wanted[0], shown)}. "
+        f"{missing} in {source}. The columns there are: {nearest(wanted[0], shown)}. "
         f"Correct the name in the audience file or add the column to the source.{hint}"
     )

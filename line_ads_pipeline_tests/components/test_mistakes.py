@@ -139,7 +139,9 @@ def validate(module: str, caplog: pytest.LogCaptureFixture) -> tuple[int, str]:
             result = CliRunner().invoke(definitions_validate_command, ["-m", module])
     finally:
         logger.removeHandler(caplog.handler)
-    failures = [record.getMessage() for record in caplog.records if "Validation failed" in record.getMessage()]
+    failures = [
+        record.getMessage() for record in caplog.records if "Validation failed" in record.getMessage()
+    ]
     return result.exit_code, "".join(failures).partition("\n\n")[2].strip()
 
 

@@ -142,7 +142,7 @@ def scribbled_numbers(draw):
     return "".join(char + draw(separators) for char in prefix + digits)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(
     texts=st.lists(scribbled_numbers(), min_size=1, max_size=30),
     country=st.sampled_from((None, *PLAN_COUNTRIES, "US", "RU")),
@@ -167,7 +167,7 @@ class TestWhatTheVectorisedRulesTakeForGranted:
     def test_the_trunk_prefix_is_a_plain_zero(self, country):
         metadata = PhoneMetadata.metadata_for_region(country)
         assert metadata.national_prefix == "0"
-        for start in range(1, 100_000):
+        for start in range(1, 10_000):
             prefix = re.match(metadata.national_prefix_for_parsing, f"0{start}")
             assert prefix.group() == "0"
             assert not any(prefix.groups())
@@ -178,7 +178,7 @@ class TestWhatTheVectorisedRulesTakeForGranted:
         assert exit_codes == EXIT_CODES[country]
         assert {len(exit_code) for exit_code in exit_codes} == {numbering_plan(country).exit_length}
 
-    @settings(deadline=None)
+    @settings(deadline=None, max_examples=30)
     @given(data=st.data())
     def test_every_subscriber_number_is_valid_and_conceivable(self, country, data):
         plan = numbering_plan(country)

@@ -65,3 +65,10 @@ def test_a_damaged_document_is_an_error_and_not_an_absent_one(tmp_path, content)
     (tmp_path / "documents" / "audiences" / "vip.json").write_bytes(content)
     with pytest.raises(DocumentDamaged, match="audiences/vip holds no JSON object: restore it"):
         store.read_document("audiences", "vip")
+
+
+def test_other_files_are_no_documents(tmp_path):
+    store = Store(tmp_path)
+    store.write_document({}, "audiences", "vip")
+    (tmp_path / "documents" / "audiences" / ".DS_Store").write_bytes(b"")
+    assert store.list_documents() == (("audiences", "vip"),)

@@ -76,7 +76,7 @@ def test_a_folder_may_be_given_as_text(tmp_path):
 def test_a_full_disk_is_said_and_nothing_half_written_stays(tmp_path, file_size_limit, limit):
     store = Store(tmp_path)
     file_size_limit(limit)
-    with pytest.raises(StoreFull, match="no space left in the store in .*LINE_ADS_STORE"):
+    with pytest.raises(StoreFull, match=r"no space left in the store in .*LINE_ADS_STORE"):
         store.write_snapshot("vip", frame(5_000), record_width=DIGEST_WIDTH)
     assert files(tmp_path) == []
 

@@ -9,7 +9,7 @@ import pytest
 
 from line_ads_pipeline.line_ads import LineAdsClient
 from line_ads_pipeline.store import Snapshot, Store
-from line_ads_pipeline.sync import Destination, Patience, Synchroniser
+from line_ads_pipeline.sync import AudienceRecords, Destination, Patience, Synchroniser
 
 AUDIENCE = "vip"
 DESTINATION = Destination(
@@ -53,7 +53,12 @@ def synchroniser(line_ads_client: LineAdsClient, store) -> Callable[..., Synchro
         destination = {k: v for k, v in changes.items() if k in Destination.__dataclass_fields__}
         patience = {k: v for k, v in changes.items() if k in Patience.__dataclass_fields__}
         others = {k: v for k, v in changes.items() if k not in destination | patience}
-        fields = {"client": line_ads_client, "store": store, "mode": "mirror", "max_records": 3}
+        fields = {
+            "client": line_ads_client,
+            "records": AudienceRecords(store, AUDIENCE),
+            "mode": "mirror",
+            "max_records": 3,
+        }
         return Synchroniser(
             **(fields | {"sleep": lambda _seconds: None} | others),
             destination=replace(DESTINATION, **destination),

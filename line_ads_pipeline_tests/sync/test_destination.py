@@ -112,7 +112,9 @@ def test_the_same_name_with_another_type_is_another_audience(simulator, synchron
 
 
 @pytest.mark.parametrize("status", ["EXPIRED", "FAILED"])
-def test_an_unusable_audience_is_refused_until_it_may_be_made_anew(simulator, synchroniser, snapshot_of, status):
+def test_an_unusable_audience_is_refused_until_it_may_be_made_anew(
+    simulator, synchroniser, snapshot_of, status
+):
     first = sync(synchroniser, snapshot_of)
     simulator.set_status(first.audience_id, status)
 

@@ -148,7 +148,14 @@ def test_an_older_run_date_than_the_confirmed_one_is_refused(simulator, sync):
         {"body": "<html>garbage"},
         {"drop": "after", "appears_after_polls": 3},
     ],
-    ids=["dropped before", "dropped after", "500 without effect", "500 with effect", "garbage", "appears late"],
+    ids=[
+        "dropped before",
+        "dropped after",
+        "500 without effect",
+        "500 with effect",
+        "garbage",
+        "appears late",
+    ],
 )
 @pytest.mark.parametrize("existing", [False, True], ids=["new audience", "existing audience"])
 def test_an_upload_whose_answer_was_lost_is_settled_by_lines_lists(

@@ -104,7 +104,7 @@ class TestDescribe:
             read(warehouse)
 
     def test_of_several_missing_columns_all_are_named(self, warehouse):
-        with pytest.raises(MissingColumn, match=r"None of the columns gaid, idfa is in table"):
+        with pytest.raises(MissingColumn, match=r"None of the columns gaid, idfa is in table marts"):
             warehouse.describe(VIP, identifier_columns=["gaid", "idfa"])
 
 

@@ -95,7 +95,7 @@ def clean(capfd):
     ids=["collect", "streaming", "sink", "batches"],
 )
 @pytest.mark.parametrize("guarded", [True, False], ids=["in reading()", "alone"])
-def test_a_failing_read_is_typed_and_quotes_nothing(warehouse, clean, home, source, read, guarded):
+def test_a_failing_read_is_typed_and_quotes_nothing(*, warehouse, clean, home, source, read, guarded):
     frame = warehouse.scan(source, "email").select(pl.col("email").hash())
     with pytest.raises(SegmentReadFailed) as raised, warehouse.reading() if guarded else nullcontext():
         read(frame, home)

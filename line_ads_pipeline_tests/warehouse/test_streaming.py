@@ -4,39 +4,50 @@ import gc
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import duckdb
 import pytest
 
 from line_ads_pipeline.warehouse import FileSource, QuerySource, TableSource, Warehouse
 
-ROWS = 3_000_000
-VALUE = "md5(i::VARCHAR) || '.' || md5((i + 7)::VARCHAR) || sha256(i::VARCHAR)[:26] || '@example.example.example.jp'"
+PEOPLE = """
+    SELECT i AS id, md5(i::VARCHAR) || '.' || md5((i + 7)::VARCHAR) || sha256(i::VARCHAR)[:26] || '@example.example.example.jp'
+        AS email
+    FROM range(200000) t(i)
+"""
+COPIES = 15
+ROWS = 200_000 * COPIES
 _MIB = 1024 * 1024
 _ENOUGH = 420 * _MIB
 
-_READ = """
-    import resource, sys
+_READ = r"""
+    import re, sys
     from pathlib import Path
     import polars as pl
     from line_ads_pipeline.warehouse import FileSource, QuerySource, TableSource, Warehouse
     root, source, column = Path(sys.argv[1]), eval(sys.argv[2]), eval(sys.argv[3])
-    with Warehouse("duckdb:///big.duckdb", root=root, memory_limit="200MB") as warehouse:
+    with Warehouse("duckdb:///big.duckdb", root=root, memory_limit="100MB") as warehouse:
         found = warehouse.describe(source, identifier_columns=["email"])
         with warehouse.reading():
             frame = warehouse.scan(source, "email").select(column).collect(engine="streaming")
     size = frame.to_series().str.len_bytes().sum() if frame.height > 1 else frame.item()
-    print(found.row_count, size, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    # Not ru_maxrss: a child begins with its parent's.
+    print(found.row_count, size, int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024)
 """
 
 
 @pytest.fixture(scope="module")
 def big(tmp_path_factory):
+    """A segment of 340 MiB in each kind of source, made of the same 23 MiB again and again."""
     root = tmp_path_factory.mktemp("big")
     with duckdb.connect(str(root / "big.duckdb"), config={"temp_directory": ""}) as connection:
-        connection.execute(f"CREATE TABLE people AS SELECT {VALUE} AS email, i AS id FROM range({ROWS}) t(i)")
+        connection.execute(f"CREATE TABLE people AS {PEOPLE}")
+        connection.execute(f"CREATE VIEW crowd AS SELECT email FROM people, range({COPIES})")
         for kind in ("parquet", "csv"):
-            connection.execute(f"COPY people TO '{root / 'people'}.{kind}'")
+            connection.execute(f"COPY people TO '{root / 'people0'}.{kind}'")
+            for copy in range(1, COPIES):
+                (root / f"people{copy}.{kind}").hardlink_to(root / f"people0.{kind}")
     return root
 
 
@@ -57,13 +68,17 @@ def peak_memory(root, source, column):
     return peak
 
 
+on_linux = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from /proc")
+
+
+@on_linux
 @pytest.mark.parametrize(
     "source",
     [
-        "TableSource('people')",
-        "QuerySource('SELECT lower(email) AS email FROM people')",
-        "FileSource('people.csv')",
-        "FileSource('people.parquet')",
+        "TableSource('crowd')",
+        "QuerySource('SELECT lower(email) AS email FROM crowd')",
+        "FileSource('people*.csv')",
+        "FileSource('people*.parquet')",
     ],
 )
 def test_a_read_takes_less_memory_than_the_segment(big, source):
@@ -71,8 +86,9 @@ def test_a_read_takes_less_memory_than_the_segment(big, source):
     assert peak_memory(big, source, "pl.col('email').str.len_bytes().sum()") < _ENOUGH
 
 
+@on_linux
 def test_a_segment_held_whole_would_not_pass_for_streamed(big):
-    assert peak_memory(big, "TableSource('people')", "pl.col('email')") > _ENOUGH
+    assert peak_memory(big, "TableSource('crowd')", "pl.col('email')") > _ENOUGH
 
 
 ENDLESS = QuerySource("SELECT i::VARCHAR AS email FROM range(1000000000000) t(i)")
@@ -98,11 +114,11 @@ def test_a_cut_frame_ends_the_read(endless, engine):
 
 def test_a_reader_abandoned_midway_is_cancelled_with_its_warehouse(big, capfd):
     """Other threads may be reading at that moment; nothing is printed, warned of, or left open."""
-    for _ in range(20):
+    for _ in range(5):
         with Warehouse("duckdb:///big.duckdb", root=big) as warehouse:
             readers = [
                 iter(warehouse.scan(source, "email").collect_batches(chunk_size=1000))
-                for source in (ENDLESS, TableSource("people"), FileSource("people.csv"))
+                for source in (ENDLESS, TableSource("crowd"), FileSource("people*.csv"))
             ]
             assert all(next(reader).height for reader in readers)
         del readers
@@ -110,22 +126,3 @@ def test_a_reader_abandoned_midway_is_cancelled_with_its_warehouse(big, capfd):
     with duckdb.connect(str(big / "big.duckdb")) as connection:
         connection.execute("CHECKPOINT")
     assert capfd.readouterr() == ("", "")
-
-
-def test_a_process_that_abandons_a_reader_ends_cleanly(big):
-    script = """
-        import sys
-        from pathlib import Path
-        from line_ads_pipeline.warehouse import TableSource, Warehouse
-        with Warehouse("duckdb:///big.duckdb", root=Path(sys.argv[1])) as warehouse:
-            batches = iter(warehouse.scan(TableSource("people"), "email").collect_batches(chunk_size=1000))
-            next(batches)
-            raise SystemExit(3)
-    """
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-X", "dev", "-c", textwrap.dedent(script), str(big)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (3, "")

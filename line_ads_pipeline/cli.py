@@ -12,7 +12,7 @@ import os
 import shlex
 from collections.abc import Sequence
 from contextlib import nullcontext
-from datetime import UTC
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -241,4 +241,4 @@ def _console() -> "Console":
 
 
 def _json(document: dict[str, Any]) -> str:
-    return json.dumps(document, indent=2, ensure_ascii=False, default=str)
+    return json.dumps(document, indent=2, ensure_ascii=False, default=datetime.isoformat)

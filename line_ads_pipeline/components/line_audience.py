@@ -79,10 +79,9 @@ class LineAudience(dg.Component):
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002 - Dagster's signature
         """The audience's assets, job and schedule."""
-        partitions = run_partitions(self.audience.run_frequency)
-        assets = build_assets(self.audience, partitions)
+        assets = build_assets(self.audience, run_partitions(self.audience.run_frequency))
         return dg.Definitions.merge(
-            dg.Definitions(assets=assets), build_job_and_schedule(self.audience, assets, partitions)
+            dg.Definitions(assets=assets), build_job_and_schedule(self.audience, assets)
         )
 
 

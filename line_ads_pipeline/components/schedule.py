@@ -23,16 +23,11 @@ def run_partitions(frequency: RunFrequencyBlock) -> dg.TimeWindowPartitionsDefin
     )
 
 
-def build_job_and_schedule(
-    audience: Audience,
-    assets: Sequence[dg.AssetsDefinition],
-    partitions: dg.TimeWindowPartitionsDefinition,
-) -> dg.Definitions:
+def build_job_and_schedule(audience: Audience, assets: Sequence[dg.AssetsDefinition]) -> dg.Definitions:
     """The job `sync_<name>` and its schedule, running from the start unless the file or the environment say no."""
     job = dg.define_asset_job(
         f"sync_{audience.name}",
         selection=dg.AssetSelection.assets(*assets),
-        partitions_def=partitions,
         description=f"Syncs {audience.name} to LINE Ads.",
     )
     running = audience.keep_updated and os.environ.get("LINE_ADS_SCHEDULES", "on").lower() != "off"

@@ -81,7 +81,7 @@ def _run_dagster(
     port = _free_port(wanted_port)
     address = f"http://{HOST}:{port}"
     with (
-        _terminated_as_interrupted(),
+        _signals_interrupt(),
         subprocess.Popen(  # noqa: S603 - nothing in it comes from outside
             [
                 sys.executable,
@@ -161,12 +161,15 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
+def _signals_interrupt() -> Iterator[None]:
+    """Make both signals raise KeyboardInterrupt, also where a shell's background job was told to ignore one."""
+
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    previous = signal.signal(signal.SIGTERM, interrupt)
+    previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -191,9 +191,7 @@ def _nationally(digits: pl.Expr) -> pl.Expr:
         subscriber = here.str.slice(len(plan.calling_code))
         trunkless = pl.lit(False)
         for first_digits, all_digits in plan.trunkless:
-            fits = subscriber.str.contains(f"^(?:{first_digits})") & subscriber.str.contains(
-                f"^{all_digits}$"
-            )
-            trunkless |= fits
+            fits_start = subscriber.str.contains(f"^(?:{first_digits})")
+            trunkless |= fits_start & subscriber.str.contains(f"^{all_digits}$")
         numbers.append(pl.when(trunkless).then(subscriber).otherwise(plan.trunk + subscriber))
     return pl.coalesce(numbers)

@@ -15,6 +15,7 @@ READING_DTYPE: Final = pl.Struct({"normalised": pl.String, "outcome": OUTCOME_DT
 FEWEST_GIVEN_DIGITS: Final = 5
 MOST_GIVEN_DIGITS: Final = 20
 _FEWEST_DIGITS: Final = 3
+_MOST_CHARACTERS: Final = 250  # the library's own limit
 
 # The words for an extension in the library's own list, and those of the countries where LINE is at home.
 _EXTENSION: Final = re.compile(
@@ -57,6 +58,8 @@ def read_with_library(texts: pl.Series, rules: PhoneRules) -> pl.Series:
 
 def read_number(text: str, rules: PhoneRules) -> Reading:
     """Read one trimmed text by the library's rules and ours, never raising what the text says."""
+    if len(text) > _MOST_CHARACTERS:
+        return Reading(None, "not_a_phone_number")
     if _DECIMAL.fullmatch(text):
         return Reading(None, "decimal_number")
     start = _FIRST_DIGIT.search(text)
@@ -73,8 +76,7 @@ def read_number(text: str, rules: PhoneRules) -> Reading:
 
 def _read_international(body: str, rules: PhoneRules) -> Reading:
     marked, bare = _interpretations(body, rules.default_country)
-    accepted = filter(phonenumbers.is_valid_number, marked + bare)
-    number = next(accepted, None)
+    number = next(filter(phonenumbers.is_valid_number, marked + bare), None)
     if number is None and rules.phone_validation == "possible":
         # Almost any digits are a possible number of some country, so bare ones must be valid all the same.
         number = next(filter(phonenumbers.is_possible_number, marked), None)

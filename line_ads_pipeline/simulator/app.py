@@ -51,9 +51,6 @@ class _Endpoint:
         chunks = _body_chunks(receive)
         try:
             response = await self._answer(exchange, chunks)
-            # A client that is still writing would see a reset connection instead of the answer.
-            async for _ in chunks:
-                pass
             if response is None:
                 await _drop(scope, receive)
                 return

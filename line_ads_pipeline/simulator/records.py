@@ -22,7 +22,7 @@ Rule = Literal[
 KEPT_RECORDS = 100_000
 
 
-class Refusal(Exception):  # noqa: N818  # an answer of the API, not a failure of the simulator
+class Refusal(Exception):
     """A request that the API refuses, and the rule that it broke.
 
     Args:

@@ -17,27 +17,27 @@ class StoreError(Exception):
     """The store could not do what was asked."""
 
 
-class InvalidName(StoreError, ValueError):  # noqa: N818 - named for what happened, as the whole tree
+class InvalidName(StoreError, ValueError):
     """A name that cannot be part of a path in the store."""
 
 
-class InvalidRecords(StoreError, ValueError):  # noqa: N818
+class InvalidRecords(StoreError, ValueError):
     """Identifiers of another form than the snapshot's; nothing was written."""
 
 
-class SnapshotNotFound(StoreError):  # noqa: N818
+class SnapshotNotFound(StoreError):
     """No snapshot of this digest is in the store."""
 
 
-class SnapshotDamaged(StoreError):  # noqa: N818
+class SnapshotDamaged(StoreError):
     """The bytes of a snapshot are not those that were written."""
 
 
-class DocumentDamaged(StoreError):  # noqa: N818
+class DocumentDamaged(StoreError):
     """A document does not hold a JSON object."""
 
 
-class StoreUnavailable(StoreError):  # noqa: N818
+class StoreUnavailable(StoreError):
     """The folder or object store refuses or does not answer."""
 
 

@@ -57,4 +57,4 @@ class Fault:
     def explanation(self) -> str:
         """The category, with what it means where that is known."""
         words = _WORDS.get(self.category)
-        return f"{words} ({self.category} error)" if words else f"{self.message} error"
+        return f"{words} ({self.category} error)" if words else f"{self.category} error"

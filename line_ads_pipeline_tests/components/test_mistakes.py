@@ -96,8 +96,14 @@ MISTAKES = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def dagster_home(tmp_path_factory):
+    """One instance for the whole table: a new one takes longer than what is tested."""
+    return tmp_path_factory.mktemp("dagster_home")
+
+
 @pytest.fixture
-def project(tmp_path, monkeypatch, request):
+def project(tmp_path, monkeypatch, request, dagster_home):
     """Makes a Dagster project around audience files, importable under a name of its own."""
     name = "project_" + re.sub(r"\W", "_", request.node.name)[-60:]
 
@@ -125,6 +131,8 @@ def project(tmp_path, monkeypatch, request):
         return f"{name}.definitions"
 
     (tmp_path / "root").mkdir()
+    (dagster_home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    monkeypatch.setenv("DAGSTER_HOME", str(dagster_home))
     monkeypatch.syspath_prepend(str(tmp_path / "root"))
     monkeypatch.chdir(tmp_path / "root")
     return make

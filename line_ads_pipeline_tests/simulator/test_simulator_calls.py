@@ -276,6 +276,12 @@ def test_the_list_is_paged(line, clock):
     assert [page["page"] for page in pages] == [1, 2, 3, 4]
 
 
+def test_a_full_last_page_has_no_next_page(line):
+    for name in "abcd":
+        line.simulator.add_audience("A10000000001", name=name)
+    assert [line.listing(page=page, size=2).json()["hasNextPage"] for page in (1, 2)] == [True, False]
+
+
 def test_a_page_has_100_audiences_unless_asked_otherwise(line):
     for number in range(101):
         line.simulator.add_audience("A10000000001", name=str(number))
@@ -424,6 +430,14 @@ def test_an_expired_audience_takes_no_upload_but_is_listed(line):
     line.simulator.set_status(audience_id, "EXPIRED")
     assert errors(line.upload(id=audience_id)) == (400, [("REMOVED_ENTITY", "id")])
     assert line.listing().json()["audienceGroups"][0]["status"] == "EXPIRED"
+
+
+def test_a_job_that_ends_does_not_revive_an_expired_audience(start, clock):
+    line = start(job_seconds=10)
+    audience_id = line.create()
+    line.simulator.set_status(audience_id, "EXPIRED")
+    clock.advance(10)
+    assert [audience.status for audience in line.simulator.audiences()] == ["EXPIRED"]
 
 
 def test_an_audience_that_holds_no_uploads_takes_none(line):

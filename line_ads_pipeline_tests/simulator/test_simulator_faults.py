@@ -188,6 +188,17 @@ def test_a_slow_job(line, clock):
     assert line.job_statuses(audience_id) == ["FINISHED"]
 
 
+def test_jobs_end_in_the_order_of_their_end(line, clock, spec):
+    """However late one looks: a slow REPLACE undoes the ADD that was sent after it and done before it."""
+    audience_id = line.create(*spec.hashed("old"))
+    inject(line, call="upload", job_seconds=30)
+    line.upload(spec.rows(*spec.hashed("replaced")), id=audience_id, action="REPLACE")
+    inject(line, call="upload", job_seconds=10)
+    line.upload(spec.rows(*spec.hashed("added")), id=audience_id)
+    clock.advance(60)
+    assert line.simulator.members(audience_id) == set(spec.hashed("replaced"))
+
+
 def test_a_job_that_never_ends(line, clock):
     inject(line, call="upload", job_seconds=float("inf"))
     audience_id = line.create()

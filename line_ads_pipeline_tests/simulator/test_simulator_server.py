@@ -2,6 +2,7 @@
 
 import errno
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -50,6 +51,14 @@ def test_stopping_does_not_wait_for_requests_under_way(start, spec):
     line.simulator.__exit__(None, None, None)
     waiting.join(timeout=5)
     assert len(errors) == 1
+
+
+def test_answers_are_sent_without_delay(start):
+    """Nagle's algorithm would hold back each answer's body for 40 milliseconds."""
+    line = start()
+    line.listing()
+    [connection] = line.simulator._server.server_state.connections
+    assert connection.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_a_simulator_that_is_started_again_goes_on_at_the_same_address(start):

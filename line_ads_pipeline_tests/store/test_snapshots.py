@@ -201,7 +201,7 @@ def test_rows_are_streamed_and_not_collected(store):
 
 
 def test_an_error_of_the_plan_is_raised_as_it_is_and_leaves_nothing(tmp_path):
-    class SourceFailed(Exception):  # noqa: N818 - as the tree of the warehouse
+    class SourceFailed(Exception):
         pass
 
     def batches(*_):

@@ -19,6 +19,7 @@ from line_ads_pipeline.warehouse import (
     WarehouseNotFound,
     WarehouseOutOfMemory,
     WarehouseUnreadable,
+    duckdb_segment,
 )
 
 VIP = TableSource("marts.vip_customers")
@@ -240,11 +241,11 @@ class TestQueries:
         with pytest.raises(QueryFailed, match=place):
             warehouse.describe(QuerySource(query), identifier_columns=["email"])
 
-    def test_a_query_cannot_read_variables_of_this_process(self, warehouse):
-        people = pl.DataFrame({"email": ["ann@example.jp"]})
+    def test_a_query_cannot_read_variables_of_this_process(self, warehouse, monkeypatch):
+        variable = pl.DataFrame({"email": ["ann@example.jp"]})
+        monkeypatch.setattr(duckdb_segment, "variable", variable, raising=False)
         with pytest.raises(QueryFailed, match="Catalog error"):
-            warehouse.describe(QuerySource("SELECT email FROM people"), identifier_columns=["email"])
-        assert people.height == 1
+            warehouse.describe(QuerySource("SELECT email FROM variable"), identifier_columns=["email"])
 
 
 class TestScan:

@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
-.PHONY: help install demo dev test lint bench clean
+.PHONY: help install demo dev test lint clean
 
 help: ## List the commands
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -36,9 +36,6 @@ lint: $(INSTALLED) ## Linters and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-
-bench: $(INSTALLED) ## The benchmark
-	@$(BIN)/python benchmarks/run.py
 
 clean: ## Remove the environment and everything that runs left behind
 	rm -rf $(VENV) data .mypy_cache .pytest_cache .ruff_cache .hypothesis

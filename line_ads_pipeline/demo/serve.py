@@ -27,6 +27,7 @@ from line_ads_pipeline.simulator import PortInUseError, Simulator
 from line_ads_pipeline.simulator.loopback import HOST, listen
 
 _PORTS_TRIED = 50
+_ADVERTISEMENT = "ignore:Function `dev_command` is superseded"
 _SECONDS_TO_STOP = 75  # Dagster gives its own two processes 60
 
 
@@ -85,6 +86,8 @@ def _run_dagster(
         subprocess.Popen(  # noqa: S603 - nothing in it comes from outside
             [
                 sys.executable,
+                "-W",
+                _ADVERTISEMENT,
                 "-m",
                 "dagster",
                 "dev",
@@ -92,8 +95,6 @@ def _run_dagster(
                 HOST,
                 "--port",
                 str(port),
-                "--log-level",
-                "warning",
             ],
             cwd=PROJECT_ROOT,
             env=environment,

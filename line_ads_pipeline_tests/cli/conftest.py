@@ -17,6 +17,8 @@ attributes:
   destination: {ad_account_id: A10000000001, audience_name: Fans}
 """
 
+ENVIRONMENT = "from line_ads_pipeline.defs.resources import resources\n"
+
 
 @pytest.fixture
 def line_ads(monkeypatch, tmp_path):
@@ -59,10 +61,10 @@ def audience_file():
 
 @pytest.fixture
 def project(tmp_path, monkeypatch, request):
-    """Makes a project around an audience file; its resources are those of this project, by the environment."""
+    """Makes a project around an audience file; by default its resources are those of this project."""
     name = "checked_" + re.sub(r"\W", "_", request.node.name)[-60:]
 
-    def make(audience_file: str | None = AUDIENCE) -> str:
+    def make(audience_file: str | None = AUDIENCE, *, resources: str = ENVIRONMENT) -> str:
         package = tmp_path / "projects" / name
         (package / "defs" / "audiences" / "fans").mkdir(parents=True)
         (package / "pyproject.toml").write_text(
@@ -73,9 +75,7 @@ def project(tmp_path, monkeypatch, request):
             "from pathlib import Path\nimport dagster as dg\nfrom line_ads_pipeline.components import load_audiences\n"
             "@dg.definitions\ndef defs():\n    return load_audiences(Path(__file__).parent)\n"
         )
-        (package / "defs" / "resources.py").write_text(
-            "from line_ads_pipeline.defs.resources import resources\n"
-        )
+        (package / "defs" / "resources.py").write_text(resources)
         if audience_file is not None:
             (package / "defs" / "audiences" / "fans" / "defs.yaml").write_text(audience_file)
         monkeypatch.syspath_prepend(str(tmp_path / "projects"))

@@ -213,13 +213,42 @@ def test_no_answer(check, monkeypatch):
     assert "LINE_ADS_BASE_URL" in findings["credentials"]["remedy"]
 
 
-def test_a_resource_that_is_not_there(check, audience_file):
-    exit_code, findings = check(
-        audience_file=audience_file.replace("table: marts.fans", "table: marts.fans, warehouse: snowflake")
+def test_a_resource_whose_variable_is_not_set(connected, project, table):
+    table(PEOPLE)
+    other_keys = (
+        "import dagster as dg\n"
+        "from line_ads_pipeline.defs import resources as usual\n"
+        "@dg.definitions\n"
+        "def resources():\n"
+        "    mine = usual.LineAdsResource(access_key=dg.EnvVar('NO_SUCH_KEY'), secret_key='s')\n"
+        "    return dg.Definitions(resources={**usual.resources().resources, 'line_ads': mine})\n"
     )
+    result = connected("check", "-m", project(resources=other_keys), "--json")
 
-    assert exit_code == 1
-    assert "there is no resource snowflake" in findings["source"]["remedy"]
+    assert result.exit_code == 1
+    credentials, source, *_ = json.loads(result.stdout)["checks"]
+    assert credentials["outcome"] == "failed"
+    assert "NO_SUCH_KEY" in credentials["remedy"]
+    assert source["outcome"] == "ok"
+
+
+def test_a_project_without_a_store(connected, project, table):
+    table(PEOPLE)
+    no_store = (
+        "import dagster as dg\n"
+        "from line_ads_pipeline.defs import resources as usual\n"
+        "@dg.definitions\n"
+        "def resources():\n"
+        "    own = dict(usual.resources().resources)\n"
+        "    del own['snapshots']\n"
+        "    return dg.Definitions(resources=own)\n"
+    )
+    result = connected("check", "-m", project(resources=no_store), "--json")
+
+    assert result.exit_code == 1
+    destination = json.loads(result.stdout)["checks"][-1]
+    assert destination["outcome"] == "failed"
+    assert "there is no resource snapshots" in destination["remedy"]
 
 
 def test_a_mistake_in_an_audience_file(check, audience_file):

@@ -1,0 +1,255 @@
+"""The real command in a process of its own, with everything it may write below one folder."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+import yaml
+
+from line_ads_pipeline.simulator import Simulator
+
+REPOSITORY = Path(__file__).parents[3]
+ACCESS_KEY = "access-key-of-a-test"
+# Half a day from the next tick, so that the newest run date does not change while a test runs.
+LAST_TICK = datetime.now(UTC) - timedelta(hours=12)
+RUN_DATE = LAST_TICK.date().isoformat()
+LONGEST_WAIT = 300.0
+
+DEFINITIONS = """\
+from pathlib import Path
+
+import dagster as dg
+
+from line_ads_pipeline.components import load_audiences
+
+
+@dg.definitions
+def defs():
+    return load_audiences(Path(__file__).parent)
+"""
+RESOURCES = """\
+import dagster as dg
+
+from line_ads_pipeline.resources import LineAdsResource, SnapshotStoreResource, WarehouseResource
+
+{code}
+
+@dg.definitions
+def resources():
+    return dg.Definitions(
+        executor=dg.in_process_executor,
+        resources={{
+            "line_ads": LineAdsResource(
+                access_key=dg.EnvVar("LINE_ADS_ACCESS_KEY"),
+                secret_key=dg.EnvVar("LINE_ADS_SECRET_KEY"),
+                base_url=dg.EnvVar("LINE_ADS_BASE_URL"),
+                retry_seconds=0,
+                first_poll_seconds=0.05,
+                settle_seconds=0,
+            ),
+            "warehouse": {warehouse}(url=dg.EnvVar("WAREHOUSE_URL"), root=dg.EnvVar("SEGMENTS")),
+            "snapshots": SnapshotStoreResource(location=dg.EnvVar("LINE_ADS_STORE")),
+        }},
+    )
+"""
+# Every library's debug messages in the event log: more than anybody should keep.
+TALKATIVE_INSTANCE = """\
+telemetry: {enabled: false}
+python_logs:
+  managed_python_loggers: [root]
+  python_log_level: DEBUG
+"""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command that was started."""
+
+    process: subprocess.Popen[bytes]
+    outputs: tuple[Path, Path]
+
+    def finish(self) -> tuple[int, str]:
+        """Wait for its end; its exit code and everything it printed."""
+        code = self.process.wait(LONGEST_WAIT)
+        return code, "".join(file.read_text() for file in self.outputs)
+
+    def kill_when(self, happened: Callable[[], bool]) -> None:
+        """Kill it, and what it started, with a signal that it cannot handle, once something has happened."""
+        give_up = time.monotonic() + LONGEST_WAIT
+        try:
+            while not happened():
+                assert self.process.poll() is None, self.finish()[1][-5000:]
+                assert time.monotonic() < give_up
+                time.sleep(0.02)
+        finally:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """A warehouse, a project and the folders that a run may write to.
+
+    Attributes:
+        root: Of everything.
+        simulator: What the run takes for LINE.
+        secret_key: What the run signs with.
+    """
+
+    root: Path
+    simulator: Simulator
+    secret_key: str
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def inputs(self) -> Path:
+        """Where the raw people are: the warehouse's file and other segments."""
+        return self.root / "inputs"
+
+    @property
+    def left(self) -> Path:
+        """What is searched: all that a run may write to."""
+        return self.root / "left"
+
+    @property
+    def store(self) -> Path:
+        """The one place for hashes."""
+        return self.left / "store"
+
+    @property
+    def warehouse(self) -> Path:
+        """The DuckDB file."""
+        return self.inputs / "warehouse.duckdb"
+
+    @cached_property
+    def listing(self) -> set[str]:
+        """The names of the inputs, before the first run."""
+        return set(os.listdir(self.inputs))
+
+    def project(self, *, code: str = "", warehouse: str = "WarehouseResource", **audiences: Any) -> str:
+        """Write a Dagster project with one audience for each keyword; its module.
+
+        Args:
+            code: Python code of its resources module.
+            warehouse: The class of its warehouse resource.
+            audiences: `source`, `identifier`, and what differs in `destination`.
+        """
+        root = self.root / "project" / "shop"
+        (root / "defs").mkdir(parents=True)
+        (root / "__init__.py").touch()
+        (root / "pyproject.toml").write_text(
+            '[tool.dg]\ndirectory_type = "project"\n[tool.dg.project]\nroot_module = "shop"\n'
+        )
+        (root / "definitions.py").write_text(DEFINITIONS)
+        (root / "defs" / "resources.py").write_text(RESOURCES.format(code=code, warehouse=warehouse))
+        for name, audience in audiences.items():
+            folder = root / "defs" / "audiences" / name
+            folder.mkdir(parents=True)
+            attributes = {
+                "name": name,
+                "source": audience["source"],
+                "identifier": audience.get("identifier", {"type": "email"}),
+                "destination": {"ad_account_id": "A10000000001", "audience_name": name}
+                | audience.get("destination", {}),
+                "run_frequency": {"time_of_day": f"{LAST_TICK:%H:%M}"},
+            }
+            document = {"type": "line_ads_pipeline.components.LineAudience", "attributes": attributes}
+            (folder / "defs.yaml").write_text(yaml.safe_dump(document, allow_unicode=True))
+        (self.left / "dagster_home" / "dagster.yaml").write_text(TALKATIVE_INSTANCE)
+        return "shop.definitions"
+
+    def start(
+        self,
+        *audiences: str,
+        module: str = "shop.definitions",
+        partition: str = RUN_DATE,
+        also: str = "",
+        config: Mapping[str, Any] | None = None,
+    ) -> Command:
+        """Start `dagster asset materialize` of audiences up to LINE.
+
+        Args:
+            audiences: Their names.
+            module: The code location.
+            partition: The run date.
+            also: What to select besides.
+            config: Run config.
+        """
+        assert self.listing
+        selected = [f'+key:"{name}/line_custom_audience"' for name in audiences]
+        arguments = ["--select", " or ".join([*selected, also] if also else selected)]
+        arguments += ["--partition", partition, "-m", module]
+        arguments += ["--config-json", json.dumps(config)] if config else []
+        outputs = self.left / "stdout", self.left / "stderr"
+        with outputs[0].open("ab") as stdout, outputs[1].open("ab") as stderr:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "dagster", "asset", "materialize", *arguments],
+                cwd=self.left / "working_directory",
+                env=self._environment(),
+                stdout=stdout,
+                stderr=stderr,
+                start_new_session=True,
+            )
+        return Command(process, outputs)
+
+    def _environment(self) -> dict[str, str]:
+        inherited = {name: os.environ[name] for name in ("PATH", "LANG", "TZ") if name in os.environ}
+        return inherited | {
+            "HOME": str(self.left / "home"),
+            "TMPDIR": str(self.left / "tmp"),
+            "DAGSTER_HOME": str(self.left / "dagster_home"),
+            "LINE_ADS_STORE": str(self.store),
+            "LINE_ADS_BASE_URL": self.simulator.base_url,
+            "LINE_ADS_ACCESS_KEY": ACCESS_KEY,
+            "LINE_ADS_SECRET_KEY": self.secret_key,
+            "WAREHOUSE_URL": f"duckdb:///{self.warehouse}",
+            "SEGMENTS": str(self.inputs),
+            "PYTHONPATH": str(self.root / "project"),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            **self.environment,
+        }
+
+
+@pytest.fixture(scope="module")
+def surroundings(tmp_path_factory, secret_key) -> Callable[..., Any]:
+    """Makes the surroundings of one run; the simulator knows the secret key unless another is given."""
+
+    @contextmanager
+    def make(**simulated: Any) -> Iterator[Surroundings]:
+        root = tmp_path_factory.mktemp("run")
+        for folder in ("inputs", "project", "left/home", "left/tmp", "left/dagster_home", "left/working_directory"):
+            (root / folder).mkdir(parents=True)
+        shutil.copy(REPOSITORY / "dagster.yaml", root / "left" / "dagster_home")
+        settings = {"access_key": ACCESS_KEY, "secret_key": secret_key, "requests_per_second_limit": None}
+        with Simulator(**(settings | simulated)) as simulator:
+            yield Surroundings(root=root, simulator=simulator, secret_key=secret_key)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def fill() -> Callable[..., None]:
+    """Runs SQL in a new database; `{values}` in it is the rows of one column."""
+
+    def run(database: Path, *statements: str, **columns: Any) -> None:
+        with closing(duckdb.connect(str(database))) as connection:
+            for name, values in columns.items():
+                connection.execute(f"CREATE TABLE {name} (value VARCHAR)")
+                connection.executemany(f"INSERT INTO {name} VALUES (?)", [[value] for value in values])
+            for statement in statements:
+                connection.execute(statement)
+
+    return run

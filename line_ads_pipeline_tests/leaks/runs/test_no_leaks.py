@@ -1,0 +1,364 @@
+"""Whatever becomes of a run, it leaves no raw identifier and no secret behind, and hashes in the store alone."""
+
+import dataclasses
+import hashlib
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
+import polars as pl
+import pytest
+
+from line_ads_pipeline.simulator import Fault
+
+EMAIL = "himitsukawa.taro@example.jp"
+PHONE = "9027182845"
+MEMBER = hashlib.sha256(EMAIL.encode()).hexdigest()
+
+WAREHOUSE_THAT_STOPS = """
+import os, time
+from contextlib import contextmanager
+from pathlib import Path
+from line_ads_pipeline.warehouse import Warehouse
+
+
+class Stopping(Warehouse):
+    def scan(self, source, column):
+        seen = 0
+
+        def stop_late(batch):
+            nonlocal seen
+            seen += batch.height
+            if seen > 300_000:
+                Path(os.environ["STOPPED"]).touch()
+                time.sleep(600)
+            return batch
+
+        return super().scan(source, column).map_batches(stop_late, streamable=True)
+
+
+class StoppingResource(WarehouseResource):
+    @contextmanager
+    def open(self):
+        with Stopping(self.url, root=Path(self.root)) as warehouse:
+            yield warehouse
+"""
+
+LEAKS = f"""
+import base64, os, sys, tempfile
+
+
+@dg.asset(pool=None)
+def leaking(context):
+    context.log.info("calling +81 (0)90-2718-2845")
+    print("signing with", os.environ["LINE_ADS_SECRET_KEY"])
+    with open(os.path.join(tempfile.gettempdir(), "sample.txt"), "wb") as file:
+        file.write("{EMAIL}".encode("utf-16"))
+    sample = base64.b64encode(b"himitsukawa_hanako@example.co.jp").decode()
+    return dg.MaterializeResult(metadata={{"sample": dg.JsonMetadataValue({{"rows": [sample]}})}})
+
+
+class LeakingResource(WarehouseResource):
+    def setup_for_execution(self, context):
+        raise ValueError("could not convert '\\uff48imitsukawa.jiro@example.jp' to INT32")
+"""
+
+
+def as_email(table: str) -> dict:
+    return {"source": {"query": f"SELECT value AS email FROM {table}"}}
+
+
+@pytest.fixture(scope="module")
+def emails_sent(surroundings, fill, emails):
+    """The audience and the settings that come with the project."""
+    with surroundings() as run:
+        fill(
+            run.warehouse,
+            "CREATE SCHEMA marts",
+            "CREATE TABLE marts.vip_customers AS SELECT value AS email, now() AS updated_at FROM people",
+            people=[*emails, *emails, "", None],
+        )
+        date = datetime.now(UTC).date().isoformat()
+        late = {"vip_customers__hashed_identifiers": {"config": {"allow_late_snapshot": True}}}
+        command = run.start(
+            "vip_customers", module="line_ads_pipeline.definitions", partition=date, config={"ops": late}
+        )
+        yield SimpleNamespace(run=run, result=command.finish())
+
+
+@pytest.fixture(scope="module")
+def phones_sent(surroundings, fill, phones, emails):
+    """Phones in all spellings, files, and slips in audience files that do not make a run fail."""
+    japanese = {"type": "phone", "default_country": "JP"}
+    with surroundings() as run:
+        quoted = ", ".join(f"'{value}'" for value in emails)
+        fill(
+            run.warehouse,
+            f"CREATE TABLE kinds (email ENUM({quoted}), value VARCHAR DEFAULT '{EMAIL}')",
+            "INSERT INTO kinds SELECT value, value FROM people",
+            people=emails,
+            numbers=phones,
+        )
+        pl.DataFrame({"phone": list(phones)}).write_csv(run.inputs / "phones.csv")
+        pl.DataFrame({"email": list(emails)}, schema={"email": pl.Categorical}).write_parquet(
+            run.inputs / "emails.parquet"
+        )
+        run.project(
+            phones={"source": {"query": "SELECT value AS phone FROM numbers"}, "identifier": japanese},
+            phone_file={"source": {"path": "phones.csv"}, "identifier": japanese},
+            email_file={"source": {"path": "emails.parquet"}},
+            version_of_people={"source": {"table": "kinds", "updated_at": "value"}},
+            literal={"source": {"query": f"SELECT email FROM kinds WHERE email = '{EMAIL}' OR true"}},
+        )
+        names = ["phones", "phone_file", "email_file", "version_of_people", "literal"]
+        yield SimpleNamespace(run=run, result=run.start(*names).finish())
+
+
+FAILING_SOURCES = {
+    "cast": ({"source": {"query": "SELECT value::INTEGER AS email FROM people"}}, "TRY_CAST"),
+    "late_cast": ({"source": {"table": "casting", "warehouse": "warehouse"}}, "TRY_CAST"),
+    "while_hashing": (
+        {
+            "source": {"query": "SELECT number * 1000000000000 AS phone FROM numbers"},
+            "identifier": {"type": "phone"},
+        },
+        "out of the range",
+    ),
+    "raised": ({"source": {"query": "SELECT error(value) AS email FROM people"}}, "Invalid Input error"),
+    "bytes": ({"source": {"path": "bytes.csv"}}, "not UTF-8"),
+    "quote": ({"source": {"path": "quote.csv"}}, "line 3: a quoted field is not closed"),
+    "ragged": ({"source": {"path": "ragged.csv"}}, "line 3: it has more or fewer fields"),
+    "headless": ({"source": {"path": "headless.csv"}}, "email"),
+    "damaged": ({"source": {"path": "damaged.parquet"}}, "Polars"),
+    "no_table": ({"source": {"table": "peple"}}, "no table or view peple"),
+    "no_column": ({"source": {"table": "people"}, "identifier": {"type": "email", "column": "mail"}}, "'mail'"),
+    "literal": (as_email(f"people WHERE mail = '{EMAIL}'"), "Binder error at line 1"),
+    "open_literal": (as_email(f"people WHERE value = '{EMAIL}"), "Parser error"),
+    "wrong_word": (as_email('people WHERE value = "himitsukawa.taro@example.jp"'), "Binder error"),
+    "lists": ({"source": {"query": "SELECT [value] AS email FROM people"}}, "email"),
+    "nobody": (as_email("people WHERE value LIKE '% at %'"), "no valid identifiers"),
+}
+
+
+@pytest.fixture(scope="module")
+def sources_failed(surroundings, fill, emails):
+    with surroundings() as run:
+        fill(
+            run.warehouse,
+            "CREATE VIEW casting AS SELECT i::VARCHAR::INTEGER AS email FROM range(200000) t(i) "
+            "UNION ALL SELECT value::INTEGER FROM people",
+            f"CREATE TABLE numbers AS SELECT CASE i WHEN 250000 THEN {PHONE} ELSE 1 END::BIGINT AS number "
+            "FROM range(300000) t(i)",
+            people=emails,
+        )
+        (run.inputs / "bytes.csv").write_bytes(f"id,email\n1,a@b.jp\n2,{EMAIL}\xff\n".encode("latin-1"))
+        (run.inputs / "quote.csv").write_text(f'id,email\n1,a@b.jp\n2,"{EMAIL}\n3,{EMAIL}\n')
+        (run.inputs / "ragged.csv").write_text(f"id,email\n1,a@b.jp\n{EMAIL},{EMAIL},{PHONE}\n")
+        (run.inputs / "headless.csv").write_text("\n".join(emails) + "\n")
+        pl.DataFrame({"email": [EMAIL] * 1000 + list(emails)}).write_parquet(
+            run.inputs / "damaged.parquet", compression="uncompressed", statistics=False
+        )
+        intact = (run.inputs / "damaged.parquet").read_bytes()
+        damaged = intact.replace(b"himitsukawa", b"himitsuka\xff\xfe")
+        assert damaged != intact
+        (run.inputs / "damaged.parquet").write_bytes(damaged)
+        run.project(**{name: audience for name, (audience, _) in FAILING_SOURCES.items()})
+        yield SimpleNamespace(run=run, result=run.start(*FAILING_SOURCES).finish())
+
+
+@pytest.fixture(scope="module")
+def uploads_failed(surroundings, fill, emails, secret_key):
+    """LINE rejects a file, and answers another with a page that quotes it."""
+    page = f"<html>{EMAIL} {MEMBER} {PHONE} {secret_key}</html>"
+    with surroundings() as run:
+        fill(run.warehouse, people=emails)
+        run.project(
+            rejected=as_email("people"),
+            unreadable={**as_email("people"), "destination": {"sync_mode": "add"}},
+        )
+        run.simulator.inject(
+            Fault(
+                call="upload",
+                action="REPLACE",
+                times=None,
+                status=400,
+                reasons=("INVALID_FILE_CONTENT", EMAIL, f"LINE_1_IS_{MEMBER}", MEMBER.upper()),
+            ),
+            Fault(call="upload", action="ADD", times=None, status=202, body=page),
+        )
+        yield SimpleNamespace(run=run, result=run.start("rejected", "unreadable").finish())
+
+
+@pytest.fixture(scope="module")
+def keys_refused(surroundings, fill, emails):
+    with surroundings(secret_key="another") as run:
+        fill(run.warehouse, people=emails)
+        run.project(people=as_email("people"))
+        yield SimpleNamespace(run=run, result=run.start("people").finish())
+
+
+@pytest.fixture(scope="module")
+def killed_while_hashing(surroundings, fill, emails):
+    with surroundings() as run:
+        fill(
+            run.warehouse,
+            "CREATE TABLE many AS SELECT concat('himitsukawa', i, '@example.jp') AS email FROM range(400000) t(i) "
+            "UNION ALL SELECT value FROM people",
+            people=emails,
+        )
+        stopped = run.root / "stopped"
+        run.environment["STOPPED"] = str(stopped)
+        run.project(
+            code=WAREHOUSE_THAT_STOPS, warehouse="StoppingResource", people={"source": {"table": "many"}}
+        )
+        run.start("people").kill_when(stopped.exists)
+        yield SimpleNamespace(run=run)
+
+
+@pytest.fixture(scope="module")
+def killed_while_uploading(surroundings, fill, emails):
+    """Killed, and started again, when LINE gives up on the file and quotes it as the reason."""
+    with surroundings() as run:
+        fill(run.warehouse, people=emails)
+        run.project(people=as_email("people"))
+        run.simulator.inject(Fault(call="upload", delay_seconds=600))
+        run.start("people").kill_when(lambda: any(request.fault for request in run.simulator.requests))
+        killed = sorted(file.name for file in run.store.rglob("*") if file.is_file())
+        run.simulator.inject(Fault(call="upload", job_failed_type=f"INVALID: {EMAIL} {MEMBER}"))
+        yield SimpleNamespace(run=run, killed=killed, result=run.start("people").finish())
+
+
+RUNS = (
+    "emails_sent",
+    "phones_sent",
+    "sources_failed",
+    "uploads_failed",
+    "keys_refused",
+    "killed_while_hashing",
+    "killed_while_uploading",
+)
+
+
+@pytest.fixture(scope="module", params=RUNS)
+def run(request):
+    return request.getfixturevalue(request.param).run
+
+
+def test_no_raw_identifier_and_no_secret_is_left(run, find_people_and_secrets):
+    assert find_people_and_secrets(run.left) == []
+
+
+def test_hashes_are_in_the_store_alone(run, find_members):
+    outside = [finding for finding in find_members(run.left) if ": store/" not in finding]
+
+    assert outside == []
+
+
+def test_nothing_is_written_beside_the_segments(run):
+    """DuckDB would spill into a folder beside its file."""
+    assert {file.name for file in run.inputs.iterdir()} == run.listing
+
+
+def test_what_was_written_was_searched(emails_sent, find_members):
+    """A search of the same files finds the hashes in the store, and what is no secret in the databases and logs."""
+    run = emails_sent.run
+    harmless = dataclasses.replace(find_members, words={"metadata": "skipped_invalid_format", "log": "/upload"})
+
+    places = {finding.split(" > ")[0] for finding in harmless(run.left)}
+
+    assert any(place.startswith("a member's hash: store/snapshots/vip_customers/") for place in places)
+    for what in ("metadata", "log"):
+        assert any(place.startswith(f"{what}: working_directory/") and ".db" in place for place in places)
+    assert "log: stderr" in places
+
+
+def test_the_e_mails_arrived(emails_sent, emails):
+    code, output = emails_sent.result
+
+    assert code == 0, output[-5000:]
+    [audience] = emails_sent.run.simulator.audiences()
+    assert emails_sent.run.simulator.members(audience.id) == hashed(emails)
+
+
+def test_the_phones_arrived(phones_sent, phones, emails):
+    code, output = phones_sent.result
+
+    assert code == 0, output[-5000:]
+    simulator = phones_sent.run.simulator
+    arrived = {audience.name: simulator.members(audience.id) for audience in simulator.audiences()}
+    assert arrived == {
+        "phones": hashed(phones),
+        "phone_file": hashed(phones),
+        "email_file": hashed(emails),
+        "version_of_people": hashed(emails),
+        "literal": hashed(emails),
+    }
+
+
+def hashed(people):
+    return {hashlib.sha256(value.encode()).hexdigest() for value in people.values() if value}
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [(name, words) for name, (_, words) in FAILING_SOURCES.items()], ids=FAILING_SOURCES
+)
+def test_a_source_failed_for_its_own_reason(sources_failed, name, words):
+    code, output = sources_failed.result
+
+    assert code == 1
+    assert words in failures(output)[name]
+    assert "unexpected" not in failures(output)[name]
+
+
+def test_nothing_of_failed_sources_arrived(sources_failed):
+    assert sources_failed.run.simulator.audiences() == ()
+
+
+def test_uploads_failed_for_their_own_reasons(uploads_failed):
+    code, output = uploads_failed.result
+
+    assert code == 1
+    assert "LINE rejected the file" in failures(output)["rejected"]
+    assert "INVALID_FILE_CONTENT" in failures(output)["rejected"]
+    assert "without an answer (UnexpectedResponse)" in failures(output)["unreadable"]
+
+
+def test_keys_were_refused(keys_refused):
+    code, output = keys_refused.result
+
+    assert code == 1
+    assert "authentication failed" in failures(output)["people"]
+
+
+def test_hashing_was_killed_in_its_middle(killed_while_hashing):
+    documents = {file.parent.name for file in killed_while_hashing.run.store.rglob("*.json")}
+
+    assert documents == {"segments"}
+    assert list(killed_while_hashing.run.store.glob("snapshots/*/*")) == []
+
+
+def test_the_upload_was_killed_in_its_middle_and_failed_again(killed_while_uploading):
+    code, output = killed_while_uploading.result
+
+    assert "current_sync.json" in killed_while_uploading.killed
+    assert "confirmed.json" not in killed_while_uploading.killed
+    assert code == 1
+    assert "LINE failed to process chunk 1 of 1" in failures(output)["people"]
+
+
+def failures(output: str) -> dict[str, str]:
+    """What the steps of each audience failed with."""
+    marked = [line.partition("dagster._core.definitions.events.Failure: ")[2] for line in output.splitlines()]
+    return {line.partition(": ")[0]: line for line in marked if line}
+
+
+def test_a_leak_in_a_run_is_found(surroundings, fill, find_people_and_secrets, emails):
+    """Through metadata, a log message, the output, a temporary file and an exception that nobody took the words from."""
+    with surroundings() as run:
+        fill(run.warehouse, people=emails)
+        run.project(code=LEAKS, warehouse="LeakingResource", people=as_email("people"))
+        code, output = run.start("people", also='key:"leaking"').finish()
+
+    assert code == 1, output[-5000:]
+    findings = find_people_and_secrets(run.left)
+    print("\n".join(findings))
+    assert False

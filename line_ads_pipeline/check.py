@@ -4,6 +4,7 @@ Nothing is changed: LINE is asked for its list of audiences and the jobs of thos
 aggregates, the store for the small document that says which audience earlier syncs went to.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import dagster as dg
 
 from line_ads_pipeline.components import LineAudience
-from line_ads_pipeline.components.assets import SNAPSHOT_STORE, _destination
+from line_ads_pipeline.components.assets import SNAPSHOT_STORE
 from line_ads_pipeline.components.audience_file import Audience
 from line_ads_pipeline.identifiers import UnsupportedIdentifierColumn, identify
 from line_ads_pipeline.line_ads import (
@@ -36,7 +37,6 @@ from line_ads_pipeline.sync import (
     NoValidIdentifiers,
     SeveralAudiences,
     SyncError,
-    Synchroniser,
 )
 from line_ads_pipeline.sync.destination import find_audience
 from line_ads_pipeline.warehouse import WarehouseError
@@ -208,11 +208,11 @@ class _Checks:
         yield Finding(subject=audience.name, topic="destination", outcome="not tried", found="")
 
     def _destination(self, audience: Audience, client: LineAdsClient) -> Finding:
-        destination = _destination(audience)
+        destination = audience.to_destination()
         try:
             resource: SnapshotStoreResource = self._resource(SNAPSHOT_STORE)
             records = AudienceRecords(resource.open(), audience.name)
-            recorded = _recorded_audience(audience, client, records)
+            recorded = records.recorded_audience(destination)
             found, _ = find_audience(client, destination, recorded_id=recorded)
         except (_Unconfigured, StoreError, LineAdsError, SyncError) as error:
             words = next(
@@ -235,11 +235,15 @@ class _Checks:
         try:
             return self.resources[key].process_config_and_initialize()
         except dg.DagsterInvalidConfigError as error:
-            reason = str(error.errors[0].message).splitlines()[0]
-        raise _Unconfigured(f"the resource {key} cannot be configured: {reason}")
+            # the rest of the text may quote a secret
+            unset = re.findall(
+                r'environment variable "(\w+)"', " ".join(each.message for each in error.errors)
+            )
+        remedy = f"Set {' and '.join(unset)}." if unset else "Correct its fields in the project's resources."
+        raise _Unconfigured(f"the resource {key} cannot be configured. {remedy}")
 
 
-class _Unconfigured(Exception):  # noqa: N818 - says what is wrong better than a suffix
+class _Unconfigured(Exception):
     """A resource is not there, or its configuration cannot be read."""
 
 
@@ -254,18 +258,6 @@ def _refusal(client: LineAdsClient, ad_account_id: str) -> LineAdsError | None:
 def _is_about_ad_account(refusal: LineAdsError) -> bool:
     """Whether the credentials passed, since the ad account is looked at after them."""
     return isinstance(refusal, AdAccountNotFound | PermissionDenied)
-
-
-def _recorded_audience(audience: Audience, client: LineAdsClient, records: AudienceRecords) -> str | None:
-    """The audience that the next sync would take up."""
-    sync = Synchroniser(
-        client=client,
-        records=records,
-        destination=_destination(audience),
-        mode=audience.destination.sync_mode,
-        max_records=audience.destination.max_records_per_upload,
-    )
-    return sync._recorded_audience()  # noqa: SLF001 - the very rule that a sync follows
 
 
 def _shown(audience: CustomAudience) -> str:

@@ -20,7 +20,7 @@ from line_ads_pipeline.components.errors import LateSnapshot, NothingToSend, Run
 from line_ads_pipeline.identifiers import SKIP_REASONS, UnsupportedIdentifierColumn, identify
 from line_ads_pipeline.line_ads import LineAdsError, NetworkError, RateLimited, ServerError
 from line_ads_pipeline.store import Snapshot, StoreError, Tally
-from line_ads_pipeline.sync import AudienceRecords, Destination, SyncError, Synchroniser, SyncResult
+from line_ads_pipeline.sync import AudienceRecords, SyncError, Synchroniser, SyncResult
 from line_ads_pipeline.warehouse import SegmentDescription, WarehouseError
 
 SNAPSHOT_STORE = "snapshots"
@@ -134,7 +134,7 @@ def build_assets(
                 result = Synchroniser(
                     client=client,
                     records=records,
-                    destination=_destination(audience),
+                    destination=audience.to_destination(),
                     mode=destination.sync_mode,
                     max_records=destination.max_records_per_upload,
                     patience=line_ads.patience(),
@@ -203,17 +203,6 @@ def _warn_if_moved(context: dg.AssetExecutionContext, what: str, described: obje
             described,
             hashed,
         )
-
-
-def _destination(audience: Audience) -> Destination:
-    return Destination(
-        audience=audience.name,
-        ad_account_id=audience.destination.ad_account_id,
-        id_type=audience.identifier.id_type,
-        audience_name=audience.destination.audience_name,
-        audience_id=audience.destination.audience_id,
-        adopt=audience.destination.adopt,
-    )
 
 
 def _funnel(snapshot: Snapshot, tally: Tally) -> dict[str, Any]:

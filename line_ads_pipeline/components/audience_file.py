@@ -18,10 +18,10 @@ from pydantic_core import PydanticCustomError
 
 from line_ads_pipeline.identifiers import EmailRules, IfaRules, PhoneRules, Rules
 from line_ads_pipeline.line_ads import IdType
+from line_ads_pipeline.sync import Destination, SyncMode
 from line_ads_pipeline.warehouse import FileSource, QuerySource, Source, TableSource
 
 Weekday = Literal["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"]
-SyncMode = Literal["mirror", "add"]
 
 MOST_ROWS_PER_UPLOAD = 1_500_000
 LONGEST_AUDIENCE_NAME = 120
@@ -358,3 +358,14 @@ class Audience(Block):
     keep_updated: bool = Field(
         default=True, description="The schedule is on from the start", examples=["true"]
     )
+
+    def to_destination(self) -> Destination:
+        """The LINE audience in the terms of the sync package."""
+        return Destination(
+            audience=self.name,
+            ad_account_id=self.destination.ad_account_id,
+            id_type=self.identifier.id_type,
+            audience_name=self.destination.audience_name,
+            audience_id=self.destination.audience_id,
+            adopt=self.destination.adopt,
+        )

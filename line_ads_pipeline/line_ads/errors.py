@@ -18,8 +18,6 @@
 The remedies are those of the troubleshooting list in the README.
 """
 
-# ruff: noqa: N818 - callers read `except AudienceNotFound`; the base class carries the suffix
-
 from typing import ClassVar
 
 

@@ -43,6 +43,15 @@ class Destination:
     adopt: bool = False
 
     @property
+    def key(self) -> dict[str, str | None]:
+        """What makes a destination another one: the account, the type, and the name or the id."""
+        return {
+            "ad_account_id": self.ad_account_id,
+            "id_type": self.id_type,
+            "named": self.audience_id or self.audience_name,
+        }
+
+    @property
     def file_prefix(self) -> str:
         """What the names of all our files for this audience begin with."""
         return f"lap-{hashlib.sha256(self.audience.encode()).hexdigest()[:12]}-"
@@ -76,11 +85,10 @@ def find_audience(
     """
     wanted_id = destination.audience_id or recorded_id
     if wanted_id is not None:
-        listed = tuple(client.list_audiences(destination.ad_account_id))
-        audience = next((audience for audience in listed if audience.id == wanted_id), None)
+        audience = _listed(client, destination, wanted_id)
         usable = audience is not None and audience.status not in _CLOSED
         if recreate and destination.audience_id is None and not usable:
-            return None, _ids(_same_name(destination, listed))
+            return None, _ids(_of_our_name(client, destination))
         if audience is None:
             raise AudienceNotFound(
                 f"audience {wanted_id} not found in ad account {destination.ad_account_id}; nothing was sent",
@@ -88,9 +96,7 @@ def find_audience(
             )
         return _checked(audience, destination), ()
 
-    matches = _same_name(
-        destination, client.list_audiences(destination.ad_account_id, name=destination.audience_name)
-    )
+    matches = _of_our_name(client, destination)
     if recreate:
         matches = tuple(audience for audience in matches if audience.status not in _CLOSED)
     if not matches:
@@ -105,11 +111,21 @@ def find_audience(
     return audience, _ids(matches)
 
 
-def _same_name(destination: Destination, audiences: Iterable[CustomAudience]) -> tuple[CustomAudience, ...]:
+def _listed(client: LineAdsClient, destination: Destination, audience_id: str) -> CustomAudience | None:
+    """The audience of an id: among those of our name, else among all, since it may have another one in LINE."""
+    searches = [destination.audience_name, None] if destination.audience_name else [None]
+    for name in searches:
+        for audience in client.list_audiences(destination.ad_account_id, name=name):
+            if audience.id == audience_id:
+                return audience
+    return None
+
+
+def _of_our_name(client: LineAdsClient, destination: Destination) -> tuple[CustomAudience, ...]:
     """LINE's `name` parameter is a search: compare exactly, and by type."""
     return tuple(
         audience
-        for audience in audiences
+        for audience in client.list_audiences(destination.ad_account_id, name=destination.audience_name)
         if audience.name == destination.audience_name
         and audience.function_type == FUNCTION_TYPES[destination.id_type]
     )

@@ -102,8 +102,8 @@ class UploadJobUnfinished(SyncError):
 class UploadUnsettled(SyncError):
     """LINE's answers to a chunk were lost again and again. The place is kept; the next run settles it first."""
 
-    def __init__(self, *, chunk: int, chunks: int, attempts: int, last: str) -> None:
+    def __init__(self, *, chunk: int, chunks: int, attempts: int) -> None:
         super().__init__(
-            f"chunk {chunk} of {chunks} was sent {attempts} times without an answer ({last}). Materialise "
+            f"chunk {chunk} of {chunks} was sent {attempts} times without an answer. Materialise "
             "line_custom_audience again when LINE answers: it first looks what arrived."
         )

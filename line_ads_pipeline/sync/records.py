@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from line_ads_pipeline.store import DIGEST_WIDTH, Snapshot, Store
+from line_ads_pipeline.sync.destination import Destination
 
 KEPT_FOR = timedelta(days=30)
 KEPT_AT_LEAST = 3
@@ -33,6 +34,17 @@ class AudienceRecords:
     def write(self, document: Mapping[str, Any], *parts: str) -> None:
         """Replace a document."""
         self.store.write_document(document, "audiences", self.audience, *parts)
+
+    def record_audience(self, destination: Destination, audience_id: str) -> None:
+        """Note which audience in LINE the syncs to a destination go to."""
+        self.write({**destination.key, "audience_id": audience_id}, "destination")
+
+    def recorded_audience(self, destination: Destination) -> str | None:
+        """The audience that syncs to this very destination go to, once one has been found or made."""
+        recorded = self.read("destination")
+        if recorded is None or {name: recorded.get(name) for name in destination.key} != destination.key:
+            return None
+        return str(recorded["audience_id"])
 
     def prune(self, current: Snapshot) -> None:
         """Remove the snapshots that nothing needs any more.

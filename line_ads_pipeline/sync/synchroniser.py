@@ -142,13 +142,15 @@ class Synchroniser:
         if audience is not None:
             audience = self._renamed(audience)
         if unfinished is not None:
-            unfinished = self._taken_up(unfinished, snapshot, audience)
+            unfinished = self._taken_up(unfinished, snapshot, partition, audience)
         sync = unfinished or self._begin(snapshot, partition, audience, same_name)
         created = sync.audience_id is None
         self._carry_out(sync)
         return self._result(sync, created=created, resumed=unfinished is not None)
 
-    def _taken_up(self, unfinished: Sync, snapshot: Snapshot, audience: CustomAudience | None) -> Sync | None:
+    def _taken_up(
+        self, unfinished: Sync, snapshot: Snapshot, partition: str, audience: CustomAudience | None
+    ) -> Sync | None:
         """The unfinished sync, if this snapshot is what it brings; otherwise it is brought to an end first."""
         if unfinished.audience_id != (audience.id if audience else None):
             self._conclude(unfinished, "superseded")
@@ -156,6 +158,7 @@ class Synchroniser:
         self._land_chunk_under_way(unfinished)
         if unfinished.snapshot == snapshot and unfinished.mode == self.mode:
             _log.info("sync %s goes on where it stopped", unfinished.id)
+            unfinished.partition = partition
             return unfinished
         if unfinished.mode == self.mode == "add":
             _log.info(
@@ -172,7 +175,7 @@ class Synchroniser:
     ) -> Sync:
         sync = Sync(
             id=secrets.token_hex(8),
-            destination=self._key(),
+            destination=self.destination.key,
             ad_account_id=self.destination.ad_account_id,
             id_type=self.destination.id_type,
             audience_name=self.destination.audience_name,
@@ -201,8 +204,12 @@ class Synchroniser:
 
     def _carry_out(self, sync: Sync) -> None:
         for chunk in sync.chunks:
+            lost_answers = 0
             while chunk.state != "finished":
                 self._step(sync, chunk)
+                lost_answers += chunk.state == "sending"
+                if chunk.state == "planned" and lost_answers >= self.patience.attempts:
+                    raise UploadUnsettled(chunk=chunk.number, chunks=len(sync.chunks), attempts=lost_answers)
         self._conclude(sync, "confirmed")
 
     def _step(self, sync: Sync, chunk: Chunk) -> None:
@@ -237,15 +244,9 @@ class Synchroniser:
                 chunk.state = "planned"
                 self._save(sync)
                 raise
-            if chunk.attempts >= self.patience.attempts:
-                lost = type(error).__name__
-            else:
-                _log.warning("chunk %s: no answer (%s); looking whether it arrived", chunk.number, error)
-                return
+            _log.warning("chunk %s: no answer (%s); looking whether it arrived", chunk.number, error)
         else:
             self._accepted(sync, chunk, audience.id)
-            return
-        raise UploadUnsettled(chunk=chunk.number, chunks=len(sync.chunks), attempts=chunk.attempts, last=lost)
 
     def _accepted(self, sync: Sync, chunk: Chunk, audience_id: str) -> None:
         """Note that LINE has the chunk, and from the first one on which audience is ours."""
@@ -254,17 +255,15 @@ class Synchroniser:
             _log.info("LINE created audience %s", audience_id)
         chunk.state = "accepted"
         self._save(sync)
-        self.records.write({**self._key(), "audience_id": audience_id}, "destination")
+        self.records.record_audience(self.destination, audience_id)
 
     def _settle(self, sync: Sync, chunk: Chunk) -> None:
         """Find out whether a chunk whose answer is unknown arrived; if it does not show in time, plan it anew."""
-        for pause in [*self.patience.pauses(self.patience.settle), None]:
+        for _ in self._looks(self.patience.settle):
             audience_id = sync.audience_id or self._audience_made_by(sync, chunk)
             if audience_id is not None and (sync.audience_id is None or self._job(sync, chunk) is not None):
                 self._accepted(sync, chunk, audience_id)
                 return
-            if pause is not None:
-                self.sleep(pause)
         _log.info("chunk %s did not arrive; it is sent again", chunk.number)
         chunk.state = "planned"
         self._save(sync)
@@ -285,7 +284,7 @@ class Synchroniser:
         return made[0] if len(made) == 1 else None
 
     def _await_job(self, sync: Sync, chunk: Chunk) -> None:
-        for pause in [*self.patience.pauses(self.patience.job_deadline), None]:
+        for _ in self._looks(self.patience.job_deadline):
             job = self._job(sync, chunk)
             if job is not None and job.is_finished:
                 chunk.state, chunk.job_id, chunk.processed = "finished", job.id, job.audience_count
@@ -303,8 +302,6 @@ class Synchroniser:
                     audience_id=job.audience_id,
                     failed_type=job.failed_type,
                 )
-            if pause is not None:
-                self.sleep(pause)
         raise UploadJobUnfinished(
             chunk=chunk.number,
             chunks=len(sync.chunks),
@@ -330,15 +327,21 @@ class Synchroniser:
 
     def _wait_until_idle(self, audience_id: str) -> tuple[UploadJob, ...]:
         """The audience's jobs, once none is running: LINE takes one upload at a time."""
-        for pause in self.patience.pauses(self.patience.job_deadline):
+        for _ in self._looks(self.patience.job_deadline):
             jobs = self.client.upload_jobs(self.destination.ad_account_id, audience_id)
             if not any(job.is_running for job in jobs):
                 return jobs
             _log.info("audience %s is still being processed; waiting", audience_id)
-            self.sleep(pause)
         raise UploadJobUnfinished(
             chunk=1, chunks=1, audience_id=audience_id, hours=self.patience.job_deadline / 3600
         )
+
+    def _looks(self, seconds: float) -> Iterator[None]:
+        """Look at once, and again after each pause, until so many seconds have been waited."""
+        yield
+        for pause in self.patience.pauses(seconds):
+            self.sleep(pause)
+            yield
 
     def _land_chunk_under_way(self, sync: Sync) -> None:
         """Wait until LINE holds no chunk of the sync unprocessed, without sending anything."""
@@ -375,31 +378,24 @@ class Synchroniser:
             sync_id=sync.id, chunk=chunk.number, attempt=chunk.attempts if attempt is None else attempt
         )
 
-    def _key(self) -> dict[str, str | None]:
-        """What makes a destination another one: the account, the name or the id, and the type."""
-        return {
-            "ad_account_id": self.destination.ad_account_id,
-            "id_type": self.destination.id_type,
-            "named": self.destination.audience_id or self.destination.audience_name,
-        }
-
     def _recorded_audience(self) -> str | None:
-        recorded = self.records.read("destination")
-        if recorded is None:
-            return None
-        if {key: recorded.get(key) for key in self._key()} == self._key():
-            return str(recorded["audience_id"])
-        _log.warning(
-            "the destination of %s has changed: audience %s in ad account %s stays as it is",
-            self.destination.audience,
-            recorded["audience_id"],
-            recorded["ad_account_id"],
-        )
-        return None
+        recorded = self.records.recorded_audience(self.destination)
+        if recorded is None and (other := self.records.read("destination")):
+            _log.warning(
+                "the destination of %s has changed: audience %s in ad account %s stays as it is",
+                self.destination.audience,
+                other["audience_id"],
+                other["ad_account_id"],
+            )
+        return recorded
 
     def _check_is_not_older(self, partition: str) -> None:
         confirmed = self.records.read("confirmed")
-        if confirmed and confirmed["destination"] == self._key() and partition < confirmed["partition"]:
+        if (
+            confirmed
+            and confirmed["destination"] == self.destination.key
+            and partition < confirmed["partition"]
+        ):
             raise OlderThanConfirmed(partition, confirmed["partition"])
 
     def _unfinished(self) -> Sync | None:
@@ -409,7 +405,7 @@ class Synchroniser:
         if not document:
             return None
         sync = Sync.from_document(document)
-        return sync if sync.state == "running" and sync.destination == self._key() else None
+        return sync if sync.state == "running" and sync.destination == self.destination.key else None
 
     def _conclude(self, sync: Sync, state: Literal["confirmed", "superseded"]) -> None:
         sync.state = state

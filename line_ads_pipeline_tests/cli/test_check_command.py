@@ -228,7 +228,7 @@ def test_a_resource_whose_variable_is_not_set(connected, project, table):
     assert result.exit_code == 1
     credentials, source, *_ = json.loads(result.stdout)["checks"]
     assert credentials["outcome"] == "failed"
-    assert "NO_SUCH_KEY" in credentials["remedy"]
+    assert credentials["remedy"] == "the resource line_ads cannot be configured. Set NO_SUCH_KEY."
     assert source["outcome"] == "ok"
 
 

@@ -4,10 +4,10 @@ import os
 import re
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
-from pathlib import Path
+from contextlib import contextmanager
+from io import StringIO
 
 import httpx
 import pytest
@@ -15,9 +15,9 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from line_ads_pipeline.components.audience_file import Audience
-from line_ads_pipeline.demo import report, surroundings
+from line_ads_pipeline.demo import report, serve, surroundings
 from line_ads_pipeline.demo.__main__ import main
-from line_ads_pipeline.demo.run import materialise
+from line_ads_pipeline.demo.run import command, materialise, newest_run_date
 from line_ads_pipeline.demo.surroundings import DemoError, DemoFolder, Project, demo_environment, own_settings
 from line_ads_pipeline.line_ads import CustomAudience
 from line_ads_pipeline.simulator import Simulator
@@ -75,32 +75,19 @@ def test_the_demo_from_its_start_to_its_end(tmp_path, environment):
     assert (tmp_path / "home" / "history").is_dir()
 
 
-def test_a_run_that_fails_tells_why_and_where_the_log_is(tmp_path, environment):
+def test_a_process_that_fails_tells_why_and_where_the_log_is(tmp_path, environment):
     with pytest.raises(DemoError) as caught:
         materialise(
-            [
-                "dagster",
-                "asset",
-                "materialize",
-                "--select",
-                "no_such_asset",
-                "-m",
-                "line_ads_pipeline.definitions",
-            ],
-            environment=environment,
-            log=tmp_path / "run.log",
-            on_step=lambda *_: None,
+            ["no_such_module"], environment=environment, log=tmp_path / "run.log", on_step=lambda *_: None
         )
 
-    assert "no_such_asset" in str(caught.value)
+    assert "No module named no_such_module" in str(caught.value)
     assert str(tmp_path / "run.log") in str(caught.value)
-    assert "Traceback" not in str(caught.value)
 
 
 def test_a_step_that_fails_is_told_in_the_words_of_the_asset(tmp_path, environment):
     """The warehouse is missing."""
     audience = Project.load().demo_audience()
-    from line_ads_pipeline.demo.run import command, newest_run_date
 
     steps = []
     with Simulator() as simulator, pytest.raises(DemoError, match="There is no DuckDB database"):
@@ -205,7 +192,7 @@ def test_the_verdict_is_honest(members, verdict):
         expected=frozenset({"a", "b"}),
         broken_rules=0,
     )
-    console = Console(width=200, record=True, file=open(os.devnull, "w"))
+    console = Console(width=200, record=True, file=StringIO())
     report.show(finished, console)
 
     assert verdict in console.export_text()
@@ -222,3 +209,110 @@ def test_a_busy_port_is_one_clear_line(clean_settings):
     assert result.exit_code == 1
     assert result.stderr.startswith(f"Error: cannot listen on 127.0.0.1:{port}")
     assert len(result.stderr.splitlines()) == 1
+
+
+@contextmanager
+def serving(folder, environment):
+    """`make dev` on ports of its own, and what it printed once both addresses are there."""
+    with subprocess.Popen(
+        demo("--serve", "--rows", "200", "--folder", str(folder), "--port", "0", "--dagster-port", "3900"),
+        env=environment | {"PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        printed = ""
+        try:
+            for line in process.stdout:
+                printed += line
+                if "Ctrl-C stops" in line:
+                    break
+            yield process, printed
+        finally:
+            process.terminate()
+
+
+def test_dev_serves_both_pages_until_it_is_interrupted(tmp_path, environment):
+    with serving(tmp_path / "demo", environment) as (process, printed):
+        ui, page = (
+            re.search(pattern, printed)[1]
+            for pattern in (r"Dagster UI +(http\S+)", r"Simulated LINE +(http\S+)")
+        )
+        assert "dagster_webserver_version" in httpx.get(f"{ui}/server_info").text
+        assert "LINE" in httpx.get(page).text
+        process.send_signal(signal.SIGINT)
+        rest = process.stdout.read()
+        process.wait(timeout=60)
+
+    assert process.returncode == 0, printed + rest
+    assert "Traceback" not in printed + rest
+    for address in (ui, page):
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(address)
+
+
+@pytest.fixture
+def started(clean_settings, monkeypatch):
+    """What `make dev` would start Dagster with: the environment, and the simulator's page or None."""
+    calls = []
+    monkeypatch.setattr(
+        serve, "_run_dagster", lambda environment, *_, page: calls.append((environment, page))
+    )
+
+    def start() -> tuple[dict[str, str], str | None, str]:
+        result = CliRunner().invoke(
+            main, ["--serve", "--rows", "20", "--port", "0", "--folder", str(clean_settings / "demo")]
+        )
+        assert result.exit_code == 0, result.output
+        return *calls.pop(), " ".join(result.stdout.split())
+
+    return start
+
+
+def test_dev_points_dagster_at_the_simulator_and_the_made_up_warehouse(started, clean_settings):
+    environment, page, _ = started()
+
+    assert environment["LINE_ADS_BASE_URL"] == f"{page}/api"
+    assert environment["LINE_ADS_STORE"] == str(clean_settings / "demo" / "store_of_dev")
+    assert environment["WAREHOUSE_URL"] == f"duckdb:///{clean_settings}/demo/warehouse.duckdb"
+    assert (clean_settings / "demo" / "warehouse.duckdb").is_file()
+
+
+def test_dev_makes_the_warehouse_once_and_the_store_anew(started, clean_settings):
+    started()
+    made = (clean_settings / "demo" / "warehouse.duckdb").stat().st_mtime_ns
+    remembered = clean_settings / "demo" / "store_of_dev" / "of the last simulator"
+    remembered.mkdir(parents=True)
+    started()
+
+    assert (clean_settings / "demo" / "warehouse.duckdb").stat().st_mtime_ns == made
+    assert not remembered.exists()
+
+
+@pytest.mark.parametrize("place", ["the environment", ".env"])
+@pytest.mark.parametrize("name", surroundings.LINE_VARIABLES)
+def test_dev_uses_the_line_of_the_user_and_starts_no_simulator(
+    name, place, started, clean_settings, monkeypatch
+):
+    if place == ".env":
+        (clean_settings / ".env").write_text(f"{name}=own\n")
+    else:
+        monkeypatch.setenv(name, "own")
+    environment, page, printed = started()
+
+    assert page is None
+    assert environment == dict(os.environ)
+    assert f"{name} is set in {place}" in printed
+    assert "no simulator is started" in printed
+    assert "Schedules are on" in printed
+    assert not (clean_settings / "demo").exists()
+
+
+def test_dev_reads_the_warehouse_of_the_user_beside_the_simulator(started, clean_settings, monkeypatch):
+    monkeypatch.setenv("WAREHOUSE_URL", "duckdb:///own.duckdb")
+    environment, page, printed = started()
+
+    assert environment["WAREHOUSE_URL"] == "duckdb:///own.duckdb"
+    assert environment["LINE_ADS_BASE_URL"] == f"{page}/api"
+    assert "WAREHOUSE_URL is set in the environment" in printed
+    assert not (clean_settings / "demo" / "warehouse.duckdb").exists()

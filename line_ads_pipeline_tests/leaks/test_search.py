@@ -146,7 +146,9 @@ def test_what_cannot_be_searched_is_a_finding(mark, tmp_path, find_people_and_se
     assert any("which cannot be searched" in finding for finding in find_people_and_secrets(tmp_path))
 
 
-def test_every_person_is_found_as_in_the_table_and_as_hashed(emails, phones, tmp_path, find_people_and_secrets):
+def test_every_person_is_found_as_in_the_table_and_as_hashed(
+    emails, phones, tmp_path, find_people_and_secrets
+):
     for value in [*emails, *emails.values(), *phones, *phones.values()]:
         if value is not None:
             (tmp_path / "log").write_text(f"value {value}\n")

@@ -139,12 +139,15 @@ class Surroundings:
         """The names of the inputs, before the first run."""
         return set(os.listdir(self.inputs))
 
-    def project(self, *, code: str = "", warehouse: str = "WarehouseResource", **audiences: Any) -> str:
-        """Write a Dagster project with one audience for each keyword; its module.
+    def project(
+        self, *, code: str = "", warehouse: str = "WarehouseResource", assets: str = "", **audiences: Any
+    ) -> None:
+        """Write the Dagster project `shop` with one audience for each keyword.
 
         Args:
-            code: Python code of its resources module.
+            code: Python code before its resources.
             warehouse: The class of its warehouse resource.
+            assets: Python code of further assets.
             audiences: `source`, `identifier`, and what differs in `destination`.
         """
         root = self.root / "project" / "shop"
@@ -155,6 +158,7 @@ class Surroundings:
         )
         (root / "definitions.py").write_text(DEFINITIONS)
         (root / "defs" / "resources.py").write_text(RESOURCES.format(code=code, warehouse=warehouse))
+        (root / "defs" / "further_assets.py").write_text(assets)
         for name, audience in audiences.items():
             folder = root / "defs" / "audiences" / name
             folder.mkdir(parents=True)
@@ -169,7 +173,6 @@ class Surroundings:
             document = {"type": "line_ads_pipeline.components.LineAudience", "attributes": attributes}
             (folder / "defs.yaml").write_text(yaml.safe_dump(document, allow_unicode=True))
         (self.left / "dagster_home" / "dagster.yaml").write_text(TALKATIVE_INSTANCE)
-        return "shop.definitions"
 
     def start(
         self,
@@ -230,7 +233,14 @@ def surroundings(tmp_path_factory, secret_key) -> Callable[..., Any]:
     @contextmanager
     def make(**simulated: Any) -> Iterator[Surroundings]:
         root = tmp_path_factory.mktemp("run")
-        for folder in ("inputs", "project", "left/home", "left/tmp", "left/dagster_home", "left/working_directory"):
+        for folder in (
+            "inputs",
+            "project",
+            "left/home",
+            "left/tmp",
+            "left/dagster_home",
+            "left/working_directory",
+        ):
             (root / folder).mkdir(parents=True)
         shutil.copy(REPOSITORY / "dagster.yaml", root / "left" / "dagster_home")
         settings = {"access_key": ACCESS_KEY, "secret_key": secret_key, "requests_per_second_limit": None}

@@ -43,23 +43,39 @@ class StoppingResource(WarehouseResource):
             yield warehouse
 """
 
-LEAKS = f"""
-import base64, os, sys, tempfile
+LEAKING_WAREHOUSE = """
+import logging
+from contextlib import contextmanager
 
 
-@dg.asset(pool=None)
+class LeakingResource(WarehouseResource):
+    @contextmanager
+    def open(self):
+        logging.getLogger("of.a.driver").debug("reading %s", "０７０（１６１８）０３３９")
+        with super().open() as warehouse:
+            yield warehouse
+"""
+LEAKING_ASSETS = """
+import base64
+import os
+import tempfile
+
+import dagster as dg
+
+
+@dg.asset
 def leaking(context):
     context.log.info("calling +81 (0)90-2718-2845")
     print("signing with", os.environ["LINE_ADS_SECRET_KEY"])
     with open(os.path.join(tempfile.gettempdir(), "sample.txt"), "wb") as file:
-        file.write("{EMAIL}".encode("utf-16"))
+        file.write("himitsukawa.ren at example".encode("utf-16"))
     sample = base64.b64encode(b"himitsukawa_hanako@example.co.jp").decode()
-    return dg.MaterializeResult(metadata={{"sample": dg.JsonMetadataValue({{"rows": [sample]}})}})
+    return dg.MaterializeResult(metadata={"sample": {"rows": [sample]}})
 
 
-class LeakingResource(WarehouseResource):
-    def setup_for_execution(self, context):
-        raise ValueError("could not convert '\\uff48imitsukawa.jiro@example.jp' to INT32")
+@dg.asset(deps=[leaking])
+def raising():
+    raise ValueError("could not convert '+66 81 449 4897' to INT32")
 """
 
 
@@ -130,7 +146,10 @@ FAILING_SOURCES = {
     "headless": ({"source": {"path": "headless.csv"}}, "email"),
     "damaged": ({"source": {"path": "damaged.parquet"}}, "Polars"),
     "no_table": ({"source": {"table": "peple"}}, "no table or view peple"),
-    "no_column": ({"source": {"table": "people"}, "identifier": {"type": "email", "column": "mail"}}, "'mail'"),
+    "no_column": (
+        {"source": {"table": "people"}, "identifier": {"type": "email", "column": "mail"}},
+        "'mail'",
+    ),
     "literal": (as_email(f"people WHERE mail = '{EMAIL}'"), "Binder error at line 1"),
     "open_literal": (as_email(f"people WHERE value = '{EMAIL}"), "Parser error"),
     "wrong_word": (as_email('people WHERE value = "himitsukawa.taro@example.jp"'), "Binder error"),
@@ -261,7 +280,9 @@ def test_nothing_is_written_beside_the_segments(run):
 def test_what_was_written_was_searched(emails_sent, find_members):
     """A search of the same files finds the hashes in the store, and what is no secret in the databases and logs."""
     run = emails_sent.run
-    harmless = dataclasses.replace(find_members, words={"metadata": "skipped_invalid_format", "log": "/upload"})
+    harmless = dataclasses.replace(
+        find_members, words={"metadata": "skipped_invalid_format", "log": "/upload"}
+    )
 
     places = {finding.split(" > ")[0] for finding in harmless(run.left)}
 
@@ -355,8 +376,13 @@ def test_a_leak_in_a_run_is_found(surroundings, fill, find_people_and_secrets, e
     """Through metadata, a log message, the output, a temporary file and an exception that nobody took the words from."""
     with surroundings() as run:
         fill(run.warehouse, people=emails)
-        run.project(code=LEAKS, warehouse="LeakingResource", people=as_email("people"))
-        code, output = run.start("people", also='key:"leaking"').finish()
+        run.project(
+            code=LEAKING_WAREHOUSE,
+            warehouse="LeakingResource",
+            assets=LEAKING_ASSETS,
+            people=as_email("people"),
+        )
+        code, output = run.start("people", also='+key:"raising"').finish()
 
     assert code == 1, output[-5000:]
     findings = find_people_and_secrets(run.left)

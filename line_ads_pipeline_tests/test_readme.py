@@ -247,8 +247,8 @@ def parse(command: click.Command, words: list[str]) -> None:
     """Let click parse a command line, without running it."""
     while isinstance(command, click.Group) and words and words[0] in command.commands:
         command, words = command.commands[words[0]], words[1:]
-    if not words and isinstance(command, click.Group):
-        raise click.UsageError("a subcommand is missing")
+    if isinstance(command, click.Group) and not (words and words[0].startswith("-")):
+        raise click.UsageError(f"there is no such subcommand: {' '.join(words)}")
     try:
         command.make_context("", list(words))
     except click.exceptions.Exit:  # --version and --help
@@ -418,7 +418,7 @@ SYNC_ERRORS = [
     SeveralAudiences(NAME, [LISTED] * 971),
     UploadJobFailed(**CHUNK, audience_id=AUDIENCE, failed_type=WHY),
     UploadJobUnfinished(**CHUNK, audience_id=AUDIENCE, hours=973),
-    UploadUnsettled(**CHUNK, attempts=974, last=WHY),
+    UploadUnsettled(**CHUNK, attempts=974),
     LateSnapshot("2971-01-01", "2971-01-02"),
 ]
 

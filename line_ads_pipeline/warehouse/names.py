@@ -44,7 +44,9 @@ def find_column(wanted: Sequence[str], there: Sequence[str], *, source: str) -> 
         if name.casefold() in by_key:
             return by_key[name.casefold()]
     missing = (
-        f"Column {wanted[0]!r} is" if len(wanted) == 1 else f"None of the columns {', '.join(wanted)} is"
+        f"There is no column {wanted[0]!r}"
+        if len(wanted) == 1
+        else f"There is none of the columns {', '.join(wanted)}"
     )
     shown = [presentable(name, position=place) for place, name in enumerate(there, 1)]
     hint = ""

@@ -31,6 +31,7 @@ TEXTS = {
     "e-mail in lower case": EMAIL.lower(),
     "local part alone": EMAIL.partition("@")[0],
     "full-width e-mail": WIDE_EMAIL,
+    "e-mail with invisible marks": EMAIL[:4] + "\u200b" + EMAIL[4:],
     "e-mail in a URL": f"?q={quote(EMAIL)}",
     "full-width e-mail in a URL": f"?q={quote(WIDE_EMAIL)}",
     "JSON inside JSON inside JSON": nested_json(f'{{"email": "{EMAIL}"}}'),
@@ -65,6 +66,7 @@ FILES = {
     "UTF-16": lambda: f"x{EMAIL}".encode("utf-16"),
     "UTF-16, the other way, from an odd byte": lambda: b"\x01" + EMAIL.encode("utf-16-be"),
     "full-width UTF-16": lambda: WIDE_EMAIL.encode("utf-16-le"),
+    "full-width UTF-16 from an odd byte": lambda: b"\x01" + WIDE_EMAIL.encode("utf-16-le"),
     "full-width phone in UTF-16": lambda: WIDE_PHONE.encode("utf-16-be"),
     "raw value amid hashes": lambda: (
         hashlib.sha256(b"a").digest() + EMAIL.lower().encode() + hashlib.sha256(b"b").digest()

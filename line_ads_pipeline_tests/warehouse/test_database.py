@@ -105,7 +105,7 @@ class TestDescribe:
             read(warehouse)
 
     def test_of_several_missing_columns_all_are_named(self, warehouse):
-        with pytest.raises(MissingColumn, match=r"None of the columns gaid, idfa is in table marts"):
+        with pytest.raises(MissingColumn, match=r"There is none of the columns gaid, idfa in table marts"):
             warehouse.describe(VIP, identifier_columns=["gaid", "idfa"])
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -83,20 +83,30 @@ class Command:
 
     def finish(self) -> tuple[int, str]:
         """Wait for its end; its exit code and everything it printed."""
-        code = self.process.wait(LONGEST_WAIT)
-        return code, "".join(file.read_text() for file in self.outputs)
+        try:
+            code = self.process.wait(LONGEST_WAIT)
+        finally:
+            self._kill()
+        return code, self._printed()
 
     def kill_when(self, happened: Callable[[], bool]) -> None:
         """Kill it, and what it started, with a signal that it cannot handle, once something has happened."""
         give_up = time.monotonic() + LONGEST_WAIT
         try:
             while not happened():
-                assert self.process.poll() is None, self.finish()[1][-5000:]
-                assert time.monotonic() < give_up
+                assert self.process.poll() is None, self._printed()[-5000:]
+                assert time.monotonic() < give_up, self._printed()[-5000:]
                 time.sleep(0.02)
         finally:
+            self._kill()
+
+    def _kill(self) -> None:
+        with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
+        self.process.wait()
+
+    def _printed(self) -> str:
+        return "".join(file.read_text(encoding="utf-8", errors="replace") for file in self.outputs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +147,7 @@ class Surroundings:
     @cached_property
     def listing(self) -> set[str]:
         """The names of the inputs, before the first run."""
-        return set(os.listdir(self.inputs))
+        return {file.name for file in self.inputs.iterdir()}
 
     def project(
         self, *, code: str = "", warehouse: str = "WarehouseResource", assets: str = "", **audiences: Any
@@ -186,7 +196,7 @@ class Surroundings:
 
         Args:
             audiences: Their names.
-            module: The code location.
+            module: The code location; the project's by default.
             partition: The run date.
             also: What to select besides.
             config: Run config.
@@ -252,7 +262,7 @@ def surroundings(tmp_path_factory, secret_key) -> Callable[..., Any]:
 
 @pytest.fixture(scope="module")
 def fill() -> Callable[..., None]:
-    """Runs SQL in a new database; `{values}` in it is the rows of one column."""
+    """Makes a database: a table of one text column `value` for each keyword, then statements of SQL."""
 
     def run(database: Path, *statements: str, **columns: Any) -> None:
         with closing(duckdb.connect(str(database))) as connection:

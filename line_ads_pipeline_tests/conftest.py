@@ -3,9 +3,14 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from line_ads_pipeline.line_ads import LineAdsClient
 from line_ads_pipeline.simulator import Simulator
+
+# the same examples everywhere and no deadline: a test must not depend on chance or on the speed of the machine
+settings.register_profile("line-ads-pipeline", deadline=None, derandomize=True)
+settings.load_profile("line-ads-pipeline")
 
 
 @pytest.fixture

@@ -39,7 +39,13 @@ from line_ads_pipeline.definitions import defs
 from line_ads_pipeline.defs.resources import resources
 from line_ads_pipeline.identifiers import SKIP_REASONS
 from line_ads_pipeline.line_ads import CustomAudience, LineAdsClient
-from line_ads_pipeline.line_ads.errors import LineAdsError, MissingCredentials, RateLimited, RejectedRequest
+from line_ads_pipeline.line_ads.errors import (
+    LineAdsError,
+    MissingCredentials,
+    RateLimited,
+    RejectedRequest,
+    ServerError,
+)
 from line_ads_pipeline.line_ads.refusals import Subject, refusal
 from line_ads_pipeline.resources import LineAdsResource, SnapshotStoreResource, WarehouseResource
 from line_ads_pipeline.sync.destination import _RECREATE
@@ -418,7 +424,9 @@ SYNC_ERRORS = [
     SeveralAudiences(NAME, [LISTED] * 971),
     UploadJobFailed(**CHUNK, audience_id=AUDIENCE, failed_type=WHY),
     UploadJobUnfinished(**CHUNK, audience_id=AUDIENCE, hours=973),
-    UploadUnsettled(**CHUNK, attempts=974),
+    UploadUnsettled(
+        **CHUNK, attempts=974, last=ServerError("LINE failed to process a request for ad account A971")
+    ),
     LateSnapshot("2971-01-01", "2971-01-02"),
 ]
 

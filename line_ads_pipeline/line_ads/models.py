@@ -3,6 +3,7 @@
 A value that LINE adds to an enumeration later is kept as the text it came as; it is never an error.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +21,13 @@ FUNCTION_TYPES: Mapping[IdType, str] = MappingProxyType(
     }
 )
 """The `function_type` of the audiences that hold identifiers of a type; one audience holds one type."""
+
+
+UNREADABLE = "UNREADABLE"
+"""Stands for a text that has not the form of what LINE writes in its place: it may echo an uploaded line."""
+
+_NAME = re.compile(r"[A-Z]+(_[A-Z0-9]+)*")
+_SIZE = re.compile(r"[A-Za-z0-9 ,.<>~+-]{1,30}")
 
 
 class FieldError(ValueError):
@@ -60,13 +68,15 @@ class CustomAudience:
         """
         fields = _fields(answer)
         size = _optional_text(fields, "estimatedAudienceSize")
+        if size is not None and not _SIZE.fullmatch(size):
+            size = UNREADABLE
         digits = "" if size is None else size.strip().replace(",", "")
         return cls(
             id=_text(fields, "id"),
             name=_text(fields, "name"),
-            function_type=_text(fields, "functionType"),
-            status=_text(fields, "status"),
-            failed_type=_optional_text(fields, "failedType"),
+            function_type=_name(fields, "functionType"),
+            status=_name(fields, "status"),
+            failed_type=_optional_name(fields, "failedType"),
             estimated_size=int(digits) if digits.isdecimal() else None,
             estimated_size_text=size,
             created=_optional_time(fields, "created"),
@@ -151,9 +161,9 @@ class UploadJob:
             id=_text(fields, "audienceGroupJobId"),
             audience_id=_text(fields, "audienceGroupId"),
             name=_optional_text(fields, "name"),
-            type=_optional_text(fields, "type"),
-            status=_text(fields, "jobStatus"),
-            failed_type=_optional_text(fields, "failedType"),
+            type=_optional_name(fields, "type"),
+            status=_name(fields, "jobStatus"),
+            failed_type=_optional_name(fields, "failedType"),
             audience_count=None if count is None else int(count),
             created=_optional_time(fields, "created"),
         )
@@ -210,6 +220,15 @@ def _text(fields: Mapping[str, object], name: str) -> str:
     if not value:
         raise FieldError(f"the field {name} is missing")
     return value
+
+
+def _optional_name(fields: Mapping[str, object], name: str) -> str | None:
+    value = _optional_text(fields, name)
+    return value if value is None or _NAME.fullmatch(value) else UNREADABLE
+
+
+def _name(fields: Mapping[str, object], name: str) -> str:
+    return value if _NAME.fullmatch(value := _text(fields, name)) else UNREADABLE
 
 
 def _optional_time(fields: Mapping[str, object], name: str) -> datetime | None:

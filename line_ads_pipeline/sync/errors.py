@@ -13,7 +13,7 @@
 
 from collections.abc import Sequence
 
-from line_ads_pipeline.line_ads import CustomAudience
+from line_ads_pipeline.line_ads import CustomAudience, LineAdsError
 
 
 class SyncError(Exception):
@@ -24,7 +24,11 @@ class NoValidIdentifiers(SyncError):
     """There is nothing to send. Nothing was changed in LINE."""
 
     def __init__(self, *, rows: int) -> None:
-        found = f"none of the {rows:,} rows holds one" if rows else "the source segment has no rows"
+        found = (
+            f"the source segment has {rows:,} rows, none with one"
+            if rows
+            else "the source segment has no rows"
+        )
         super().__init__(
             f"no valid identifiers: {found}. Nothing was sent. Check the table or query, the identifier column "
             "and its type; the metadata of hashed_identifiers counts the rows skipped by reason."
@@ -102,8 +106,8 @@ class UploadJobUnfinished(SyncError):
 class UploadUnsettled(SyncError):
     """LINE's answers to a chunk were lost again and again. The place is kept; the next run settles it first."""
 
-    def __init__(self, *, chunk: int, chunks: int, attempts: int) -> None:
+    def __init__(self, *, chunk: int, chunks: int, attempts: int, last: LineAdsError) -> None:
         super().__init__(
-            f"chunk {chunk} of {chunks} was sent {attempts} times without an answer. Materialise "
-            "line_custom_audience again when LINE answers: it first looks what arrived."
+            f"chunk {chunk} of {chunks} was sent {attempts} times without a clear answer. Materialise "
+            f"line_custom_audience again: it first looks what arrived. The last failure: {last}"
         )

@@ -204,25 +204,32 @@ class Synchroniser:
 
     def _carry_out(self, sync: Sync) -> None:
         for chunk in sync.chunks:
-            lost_answers = 0
+            lost_answers: list[LineAdsError] = []
             while chunk.state != "finished":
-                self._step(sync, chunk)
-                lost_answers += chunk.state == "sending"
-                if chunk.state == "planned" and lost_answers >= self.patience.attempts:
-                    raise UploadUnsettled(chunk=chunk.number, chunks=len(sync.chunks), attempts=lost_answers)
+                lost = self._step(sync, chunk)
+                if lost is not None:
+                    lost_answers.append(lost)
+                elif chunk.state == "planned" and len(lost_answers) >= self.patience.attempts:
+                    raise UploadUnsettled(
+                        chunk=chunk.number,
+                        chunks=len(sync.chunks),
+                        attempts=len(lost_answers),
+                        last=lost_answers[-1],
+                    )
         self._conclude(sync, "confirmed")
 
-    def _step(self, sync: Sync, chunk: Chunk) -> None:
-        """Move the chunk on by one state."""
+    def _step(self, sync: Sync, chunk: Chunk) -> LineAdsError | None:
+        """Move the chunk on by one state; gives the failure that leaves its arrival unknown."""
         match chunk.state:
             case "planned":
-                self._send(sync, chunk)
+                return self._send(sync, chunk)
             case "sending":
                 self._settle(sync, chunk)
             case "accepted":
                 self._await_job(sync, chunk)
+        return None
 
-    def _send(self, sync: Sync, chunk: Chunk) -> None:
+    def _send(self, sync: Sync, chunk: Chunk) -> LineAdsError | None:
         chunk.attempts += 1
         chunk.state = "sending"
         self._save(sync)
@@ -245,8 +252,9 @@ class Synchroniser:
                 self._save(sync)
                 raise
             _log.warning("chunk %s: no answer (%s); looking whether it arrived", chunk.number, error)
-        else:
-            self._accepted(sync, chunk, audience.id)
+            return error
+        self._accepted(sync, chunk, audience.id)
+        return None
 
     def _accepted(self, sync: Sync, chunk: Chunk, audience_id: str) -> None:
         """Note that LINE has the chunk, and from the first one on which audience is ours."""

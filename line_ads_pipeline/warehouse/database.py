@@ -114,7 +114,8 @@ def find_query(connection: DuckDBConnection, query: str) -> DuckDBSegment:
         if fault.category not in {"Parser", "Syntax", "Binder", "Catalog"}:
             return None
         return QueryFailed(
-            f"The query is not valid: {fault.category} error{_place(query, fault, offset=offset)}."
+            f"The query is not valid: {fault.category} error{_place(query, fault, offset=offset)}. "
+            "Correct it in the audience file: text stands in 'single quotes', names in plain letters or \"double quotes\"."
         )
 
     label = "the query"

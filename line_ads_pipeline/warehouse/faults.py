@@ -16,6 +16,7 @@ _WORDS = {
     "Mismatch Type": "two types do not fit; cast one of them",
     "IO": "a file could not be read",
     "INTERRUPT": "the read was cancelled",
+    "Invalid Input": "a value is not what a function of the source takes; run the source's SQL in the warehouse to see it",
     "Binder": "it refers to something that is not there; a view may be older than its tables",
     "Catalog": "it refers to something that is not there; a view may be older than its tables",
 }

@@ -27,7 +27,11 @@ def polars_errors_replaced(source: str) -> Iterator[None]:
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         failed = type(error).__name__
     if failed:
-        raise_alone(SegmentReadFailed(f"Reading {source} failed in Polars: {failed}."))
+        raise_alone(
+            SegmentReadFailed(
+                f"Reading {source} failed in Polars: {failed}. Write the file anew; if it stays, report the class."
+            )
+        )
 
 
 @dataclass(frozen=True)

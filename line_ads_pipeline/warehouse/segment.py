@@ -42,8 +42,9 @@ class Segment(Protocol):
 def version_of(newest: str | None, *, rows: int, temporal: bool) -> str:
     """Give the version of data by its newest change and its size.
 
-    A time is shown. Anything else might be the identifier itself, by a slip in the audience file, so its digest is.
+    A time is shown. Anything else might be the identifier itself, by a slip in the audience file, so a digest is: one
+    that is not what LINE gets for that identifier.
     """
     if newest is not None and not temporal:
-        newest = hashlib.sha256(newest.encode()).hexdigest()[:16]
+        newest = hashlib.sha256(f"data version: {newest}".encode()).hexdigest()[:16]
     return f"{newest or 'never'}/{rows}"

@@ -54,12 +54,13 @@ _NUMBERS = (
 )
 
 _CLOSED = {
-    b"BZh": "bzip2",
-    b"\xfd7zXZ\0": "xz",
-    b"\x28\xb5\x2f\xfd": "zstd",
-    b"\x04\x22\x4d\x18": "lz4",
-    b"PK\x03\x04": "zip",
-    b"ARROW1": "Arrow IPC",
+    rb"BZh": "bzip2",
+    rb"\xfd7zXZ\0": "xz",
+    rb"\x28\xb5\x2f\xfd": "zstd",
+    rb"\x04\x22\x4d\x18": "lz4",
+    rb"PK\x03\x04": "zip",
+    rb"ARROW1": "Arrow IPC",
+    rb"(?s:.{8})DUCK": "DuckDB",
 }
 _DEEPEST = 6
 _ESCAPED = re.compile(rb"\\+u([0-9a-fA-F]{4})|\\+x([0-9a-fA-F]{2})|%([0-9a-fA-F]{2})")
@@ -94,7 +95,7 @@ class Search:
             findings.update(f"{what}: the name {name}" for what in self._seen(name.encode()))
             if file.is_file():
                 for place, blob in _contents(file):
-                    packing = next((kind for mark, kind in _CLOSED.items() if blob.startswith(mark)), None)
+                    packing = next((kind for mark, kind in _CLOSED.items() if re.match(mark, blob)), None)
                     if packing is not None:
                         findings.add(f"{packing}, which cannot be searched: {name}{place}")
                     findings.update(self._within(blob, (f"{name}{place}",), set()))
@@ -135,7 +136,8 @@ def _tables(file: Path) -> Iterator[tuple[str, bytes]]:
     """The columns of a database as it would be opened again: with what its journal holds, in a copy."""
     with tempfile.TemporaryDirectory() as folder:
         for part in file.parent.glob(f"{file.name}*"):
-            shutil.copy(part, folder)
+            if part.is_file():
+                shutil.copy(part, folder)
         with closing(sqlite3.connect(Path(folder) / file.name)) as database:
             database.text_factory = bytes
             listed = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()

@@ -141,7 +141,18 @@ def test_names_of_files_and_folders_are_searched(name, tmp_path, find_people_and
     assert find_people_and_secrets(tmp_path)
 
 
-@pytest.mark.parametrize("mark", [b"PK\x03\x04", b"\x28\xb5\x2f\xfd", b"BZh9", b"ARROW1"])
+@pytest.mark.parametrize(
+    "mark",
+    [
+        b"PK\x03\x04",
+        b"\x28\xb5\x2f\xfd",
+        b"\x04\x22\x4d\x18",
+        b"\xfd7zXZ\0",
+        b"BZh9",
+        b"ARROW1",
+        b"\n" * 8 + b"DUCK",
+    ],
+)
 def test_what_cannot_be_searched_is_a_finding(mark, tmp_path, find_people_and_secrets):
     (tmp_path / "file").write_bytes(mark + b"\x00" * 40)
 

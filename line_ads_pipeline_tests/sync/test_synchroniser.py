@@ -123,7 +123,7 @@ def test_an_add_of_an_empty_segment_is_done_without_a_request(simulator, sync):
 
 
 def test_an_add_of_rows_without_a_valid_identifier_is_refused(simulator, sync):
-    with pytest.raises(NoValidIdentifiers, match="none of the 5 rows"):
+    with pytest.raises(NoValidIdentifiers, match="has 5 rows, none with one"):
         sync([], rows=5, mode="add")
     assert not simulator.requests
 

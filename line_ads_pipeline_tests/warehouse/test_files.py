@@ -53,7 +53,7 @@ class TestCsv:
             ('id,email\n1,"a ""b"",\nc"\n2,d\n', ['a "b",\nc', "d"]),
             ('id,email\n1,\n2,""\n3," "\n4,NULL\n', [None, "", " ", "NULL"]),
             ("id,email\n0,00123\n1,0901\n", ["00123", "0901"]),
-            ("email\n09012345678\n\n１２\n", ["09012345678", None, "１２"]),  # noqa: RUF001
+            ("email\n09012345678\n\n１２\n", ["09012345678", None, "１２"]),
             ("id,email\n1,a\n\n2,b\n", ["a", "b"]),
             ("#id,email\n#1,a\n", ["a"]),
             ('"it\'s {a} ""name""",email\n1,a\n', ["a"]),
@@ -132,7 +132,7 @@ class TestCsv:
             assert "ann@" not in str(raised.value)
 
     def test_a_file_without_a_header_does_not_show_its_first_person(self, files, write):
-        path = write("1,ann@example.jp,+81 90-1234-5678,ｂｏｂ＠example.jp,tokyo\n")  # noqa: RUF001
+        path = write("1,ann@example.jp,+81 90-1234-5678,ｂｏｂ＠example.jp,tokyo\n")
         with pytest.raises(MissingColumn, match="header line") as raised:
             describe(files, path)
         assert "are: (column 2), (column 3), (column 4), 1, tokyo." in str(raised.value)

@@ -132,7 +132,7 @@ def phones_sent(surroundings, fill, phones, emails):
 
 FAILING_SOURCES = {
     "cast": ({"source": {"query": "SELECT value::INTEGER AS email FROM people"}}, "TRY_CAST"),
-    "late_cast": ({"source": {"table": "casting", "warehouse": "warehouse"}}, "TRY_CAST"),
+    "late_cast": ({"source": {"table": "casting"}}, "TRY_CAST"),
     "while_hashing": (
         {
             "source": {"query": "SELECT number * 1000000000000 AS phone FROM numbers"},
@@ -353,7 +353,7 @@ def test_uploads_failed_for_their_own_reasons(uploads_failed):
     assert code == 1
     assert "LINE rejected the file" in failures(output)["rejected"]
     assert "INVALID_FILE_CONTENT" in failures(output)["rejected"]
-    assert "sent 5 times without an answer" in failures(output)["unreadable"]
+    assert "sent 5 times without a clear answer" in failures(output)["unreadable"]
 
 
 def test_keys_were_refused(keys_refused):

@@ -24,6 +24,7 @@ from line_ads_pipeline.line_ads import (
     AuthenticationFailed,
     ClockSkew,
     CustomAudience,
+    InvalidBaseUrl,
     LineAdsClient,
     LineAdsError,
     MissingCredentials,
@@ -111,12 +112,12 @@ class _Checks:
                 line_ads: LineAdsResource = self._resource(self.key)
                 quick = line_ads.model_copy(update={"retry_seconds": PATIENCE})
                 client = stack.enter_context(quick.client())
-            except (_Unconfigured, MissingCredentials) as error:
+            except (_Unconfigured, InvalidBaseUrl, MissingCredentials) as error:
                 yield Finding(
                     subject=self.key,
                     topic="credentials",
                     outcome="failed",
-                    found="missing",
+                    found="cannot be used",
                     remedy=str(error),
                 )
             else:
@@ -256,8 +257,9 @@ def _refusal(client: LineAdsClient, ad_account_id: str) -> LineAdsError | None:
 
 
 def _is_about_ad_account(refusal: LineAdsError) -> bool:
-    """Whether the credentials passed, since the ad account is looked at after them."""
-    return isinstance(refusal, AdAccountNotFound | PermissionDenied)
+    """Whether the credentials passed, since LINE looks at the ad account after them; any server may answer 404."""
+    named = any(reason.startswith("INVALID_ACCOUNT_ID") for reason in refusal.reasons)
+    return isinstance(refusal, PermissionDenied) or (isinstance(refusal, AdAccountNotFound) and named)
 
 
 def _shown(audience: CustomAudience) -> str:

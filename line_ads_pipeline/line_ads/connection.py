@@ -11,6 +11,7 @@ import httpx
 
 from line_ads_pipeline.line_ads.errors import (
     AudienceNotFound,
+    InvalidBaseUrl,
     LineAdsError,
     NetworkError,
     RateLimited,
@@ -52,10 +53,7 @@ class Connection:
         clock: Callable[[], datetime],
         sleep: Callable[[float], None],
     ) -> None:
-        url = httpx.URL(base_url)
-        if url.scheme not in ("http", "https") or not url.host:
-            raise ValueError(f"the base URL is to start with https:// and a host name, not to be {url!r}")
-        self.url = url
+        self.url = _base_url(base_url)
         self._auth = auth
         self._timeout = timeout
         self._pace = pace
@@ -181,3 +179,13 @@ def _network_error(error: httpx.RequestError, subject: Subject) -> NetworkError:
     if isinstance(error, _NOT_SENT):
         return NetworkError(f"no connection to LINE for {subject}: {words}")
     return NetworkError(f"the connection to LINE broke for {subject}: {words}", may_have_taken_effect=True)
+
+
+def _base_url(text: str) -> httpx.URL:
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL:
+        url = httpx.URL("")
+    if url.scheme not in ("http", "https") or not url.host or url.query:
+        raise InvalidBaseUrl("the base URL of the LINE Ads API is not a URL with https:// and a host name")
+    return url

@@ -1,6 +1,7 @@
 """What can go wrong with the LINE Ads API, each with its remedy.
 
 * LineAdsError
+  + InvalidBaseUrl
   + MissingCredentials
   + AuthenticationFailed
     - ClockSkew
@@ -69,6 +70,14 @@ class LineAdsError(Exception):
         return f"{self.args[0]}{answer}. {self._own_remedy or self.remedy}"
 
 
+class InvalidBaseUrl(LineAdsError):
+    """The root of the API is no URL, so nothing can be sent."""
+
+    remedy = (
+        "Set LINE_ADS_BASE_URL to a URL such as https://ads.line.me/api, or leave it unset for that very one."
+    )
+
+
 class MissingCredentials(LineAdsError):
     """There is no access key or no secret key, so nothing can be sent."""
 
@@ -115,8 +124,8 @@ class AudienceNotFound(LineAdsError):
     """The ad account holds no such audience, or no longer."""
 
     remedy = (
-        "Check the audience_id with `line-ads audiences AD_ACCOUNT`. If the audience was deleted in LINE, run "
-        "with recreate_audience to make a new one."
+        "`line-ads audiences AD_ACCOUNT` lists what is there. If the audience was deleted in LINE, materialise "
+        "line_custom_audience again: it says how to make a new one."
     )
 
 

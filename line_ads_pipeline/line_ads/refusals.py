@@ -152,8 +152,8 @@ def _complaints(response: httpx.Response) -> list[tuple[str, str]]:
     entries = body.get("errors") if isinstance(body, dict) else body
     complaints = []
     for entry in entries if isinstance(entries, list) else []:
-        reason = str(entry.get("reason", "")) if isinstance(entry, dict) else ""
-        place = str(entry.get("property", "")) if isinstance(entry, dict) else ""
+        reason = str(entry.get("reason") or "") if isinstance(entry, dict) else ""
+        place = str(entry.get("property") or "") if isinstance(entry, dict) else ""
         if _REASON.fullmatch(reason):
             complaints.append((reason, place if _PROPERTY.fullmatch(place) else ""))
     return complaints

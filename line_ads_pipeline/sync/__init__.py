@@ -2,8 +2,11 @@
 
 from line_ads_pipeline.sync.destination import Destination
 from line_ads_pipeline.sync.errors import (
+    AudienceBusy,
+    AudienceContended,
     AudienceNotOurs,
     AudienceUnusable,
+    NameTaken,
     NoValidIdentifiers,
     OlderThanConfirmed,
     SeveralAudiences,
@@ -17,10 +20,13 @@ from line_ads_pipeline.sync.records import AudienceRecords
 from line_ads_pipeline.sync.synchroniser import Patience, Synchroniser, SyncResult
 
 __all__ = [
+    "AudienceBusy",
+    "AudienceContended",
     "AudienceNotOurs",
     "AudienceRecords",
     "AudienceUnusable",
     "Destination",
+    "NameTaken",
     "NoValidIdentifiers",
     "OlderThanConfirmed",
     "Patience",

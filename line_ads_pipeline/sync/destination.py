@@ -16,8 +16,12 @@ from line_ads_pipeline.sync.errors import AudienceNotOurs, AudienceUnusable, Sev
 
 _CLOSED = frozenset({"EXPIRED", "FAILED"})
 _RECREATE = (
-    "Someone deleted the audience in LINE. Materialise line_custom_audience once with the run config "
-    "recreate_audience: true to make a new one."
+    "LINE does not list the audience: someone deleted it there, or it was made moments ago. If it is gone, materialise "
+    "line_custom_audience once with the run config recreate_audience: true to make a new one."
+)
+_ANOTHER_ID = (
+    "Check destination.audience_id; `line-ads audiences AD_ACCOUNT` lists what is there. If the audience is gone, give "
+    "audience_name instead of audience_id: the next sync makes a new one."
 )
 
 
@@ -44,11 +48,12 @@ class Destination:
 
     @property
     def key(self) -> dict[str, str | None]:
-        """What makes a destination another one: the account, the type, and the name or the id."""
+        """What makes a destination another one: the account, the type, and the id, or else the name."""
         return {
             "ad_account_id": self.ad_account_id,
             "id_type": self.id_type,
-            "named": self.audience_id or self.audience_name,
+            "audience_id": self.audience_id,
+            "audience_name": None if self.audience_id else self.audience_name,
         }
 
     @property
@@ -62,7 +67,12 @@ class Destination:
 
 
 def find_audience(
-    client: LineAdsClient, destination: Destination, *, recorded_id: str | None = None, recreate: bool = False
+    client: LineAdsClient,
+    destination: Destination,
+    *,
+    recorded_id: str | None = None,
+    unfinished_id: str | None = None,
+    recreate: bool = False,
 ) -> tuple[CustomAudience | None, tuple[str, ...]]:
     """Look the audience up in the ad account's list; ids are never asked for, since LINE forbids unknown ones.
 
@@ -70,6 +80,7 @@ def find_audience(
         client: Read only here.
         destination: What the audience file names.
         recorded_id: The audience that earlier syncs to this account, name and type went to.
+        unfinished_id: The audience of a sync that is to go on: it may have failed by that sync's own upload.
         recreate: Pass over a recorded or found audience that is gone, expired or failed.
 
     Returns:
@@ -88,22 +99,24 @@ def find_audience(
         audience = _listed(client, destination, wanted_id)
         usable = audience is not None and audience.status not in _CLOSED
         if recreate and destination.audience_id is None and not usable:
-            return None, _ids(_of_our_name(client, destination))
+            return None, _ids(audiences_of_our_name(client, destination))
         if audience is None:
             raise AudienceNotFound(
                 f"audience {wanted_id} not found in ad account {destination.ad_account_id}; nothing was sent",
-                remedy=None if destination.audience_id else _RECREATE,
+                remedy=_ANOTHER_ID if destination.audience_id else _RECREATE,
             )
-        return _checked(audience, destination), ()
+        if audience.id != unfinished_id or audience.status != "FAILED":
+            _check(audience, destination)
+        return audience, ()
 
-    matches = _of_our_name(client, destination)
-    if recreate:
-        matches = tuple(audience for audience in matches if audience.status not in _CLOSED)
+    same_name = audiences_of_our_name(client, destination)
+    matches = tuple(audience for audience in same_name if not recreate or audience.status not in _CLOSED)
     if not matches:
-        return None, ()
+        return None, _ids(same_name)
     if len(matches) > 1:
         raise SeveralAudiences(destination.audience_name or "", matches)
-    audience = _checked(matches[0], destination)
+    audience = matches[0]
+    _check(audience, destination)
     if not destination.adopt:
         jobs = client.upload_jobs(destination.ad_account_id, audience.id)
         if not any((job.name or "").startswith(destination.file_prefix) for job in jobs):
@@ -121,8 +134,8 @@ def _listed(client: LineAdsClient, destination: Destination, audience_id: str) -
     return None
 
 
-def _of_our_name(client: LineAdsClient, destination: Destination) -> tuple[CustomAudience, ...]:
-    """LINE's `name` parameter is a search: compare exactly, and by type."""
+def audiences_of_our_name(client: LineAdsClient, destination: Destination) -> tuple[CustomAudience, ...]:
+    """List the audiences of exactly the destination's name and type: LINE's `name` parameter is a search."""
     return tuple(
         audience
         for audience in client.list_audiences(destination.ad_account_id, name=destination.audience_name)
@@ -135,7 +148,7 @@ def _ids(audiences: Iterable[CustomAudience]) -> tuple[str, ...]:
     return tuple(audience.id for audience in audiences)
 
 
-def _checked(audience: CustomAudience, destination: Destination) -> CustomAudience:
+def _check(audience: CustomAudience, destination: Destination) -> None:
     expected = FUNCTION_TYPES[destination.id_type]
     if audience.function_type != expected:
         raise AudienceTypeMismatch(
@@ -143,5 +156,4 @@ def _checked(audience: CustomAudience, destination: Destination) -> CustomAudien
             f"{audience.function_type}, the audience file makes {expected}; nothing was sent"
         )
     if audience.status in _CLOSED:
-        raise AudienceUnusable(audience)
-    return audience
+        raise AudienceUnusable(audience, given_by_id=destination.audience_id is not None)

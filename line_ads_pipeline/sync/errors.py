@@ -6,6 +6,9 @@
   + SeveralAudiences
   + AudienceNotOurs
   + AudienceUnusable
+  + NameTaken
+  + AudienceBusy
+  + AudienceContended
   + UploadJobFailed
   + UploadJobUnfinished
   + UploadUnsettled
@@ -40,8 +43,8 @@ class OlderThanConfirmed(SyncError):
 
     def __init__(self, partition: str, confirmed: str) -> None:
         super().__init__(
-            f"the run date {partition} is older than {confirmed}, which the audience holds already. Nothing was "
-            "sent: it would bring back who has left since. Materialise the newest run date."
+            f"the run date {partition} is older than {confirmed}, which was sent to the audience already. Nothing "
+            "was sent now: it would bring back who has left since. Materialise the newest run date."
         )
 
 
@@ -74,11 +77,45 @@ class AudienceNotOurs(SyncError):
 class AudienceUnusable(SyncError):
     """The audience can take no uploads any more. Nothing was changed in LINE."""
 
-    def __init__(self, audience: CustomAudience) -> None:
+    def __init__(self, audience: CustomAudience, *, given_by_id: bool) -> None:
         why = f" ({audience.failed_type})" if audience.failed_type else ""
+        remedy = (
+            "Give another destination.audience_id, or audience_name alone: the next sync makes a new one."
+            if given_by_id
+            else "Run line_custom_audience once with the run config recreate_audience: true to make a new one."
+        )
         super().__init__(
-            f'audience {audience.id} "{audience.name}" is {audience.status}{why}. Nothing was sent. Run '
-            "line_custom_audience once with the run config recreate_audience: true to make a new one."
+            f'audience {audience.id} "{audience.name}" is {audience.status}{why}. Nothing was sent. {remedy}'
+        )
+
+
+class NameTaken(SyncError):
+    """The audience cannot be renamed, as another has the name. Nothing was changed in LINE."""
+
+    def __init__(self, audience_id: str, name: str, other_id: str) -> None:
+        super().__init__(
+            f'audience {audience_id} is to be renamed to "{name}", but audience {other_id} has that name. Nothing was '
+            "sent. Choose another audience_name, or leave it out beside audience_id."
+        )
+
+
+class AudienceBusy(SyncError):
+    """An upload that is not of this sync does not end. Nothing was changed in LINE."""
+
+    def __init__(self, audience_id: str, *, hours: float) -> None:
+        super().__init__(
+            f"audience {audience_id} is still being processed by LINE after {hours:g} hours, for an upload from "
+            "elsewhere. Nothing was sent. Materialise line_custom_audience again when LINE has finished."
+        )
+
+
+class AudienceContended(SyncError):
+    """Somebody keeps replacing the members of the audience while it is synced."""
+
+    def __init__(self, audience_id: str, *, times: int) -> None:
+        super().__init__(
+            f"the members of audience {audience_id} were replaced from elsewhere while they were sent, {times} times "
+            "in a row. Find out who else uploads to this audience, stop it, and materialise line_custom_audience again."
         )
 
 

@@ -4,14 +4,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
-from line_ads_pipeline.line_ads import IdType, UploadAction
+from line_ads_pipeline.line_ads import FILE_SIZE_LIMIT, IdType, UploadAction
 from line_ads_pipeline.store import Snapshot
 
 SyncMode = Literal["mirror", "add"]
 ChunkState = Literal["planned", "sending", "accepted", "finished"]
-
-LARGEST_UPLOAD = 62_914_560
-"""Bytes of one upload, from LINE's specification."""
 
 
 @dataclass
@@ -26,7 +23,7 @@ class Chunk:
         state: `planned`; `sending`, when a request went out whose answer is not known yet; `accepted`, when LINE
             has it; `finished`, when its job is.
         attempts: Requests that went out.
-        job_id: LINE's job, once seen.
+        job_ids: LINE's jobs for it, once they have ended; more than one where an attempt thought lost arrived.
         processed: Identifiers that LINE says it processed.
     """
 
@@ -36,7 +33,7 @@ class Chunk:
     action: UploadAction
     state: ChunkState = "planned"
     attempts: int = 0
-    job_id: str | None = None
+    job_ids: list[str] = field(default_factory=list)
     processed: int | None = None
 
 
@@ -45,7 +42,7 @@ def plan_chunks(count: int, *, line_bytes: int, mode: SyncMode, max_records: int
 
     A mirror's first chunk replaces what the audience holds, all others add to it.
     """
-    size = min(max_records, LARGEST_UPLOAD // line_bytes)
+    size = min(max_records, FILE_SIZE_LIMIT // line_bytes)
     return [
         Chunk(
             number=number,
@@ -63,7 +60,7 @@ class Sync:
 
     Attributes:
         id: Random; part of every file name.
-        destination: What the audience file named when the sync began.
+        destination: The key of what the audience file named when the sync began.
         ad_account_id: Where it goes.
         id_type: Of the identifiers.
         audience_name: The name to create the audience with.
@@ -72,9 +69,9 @@ class Sync:
         partition: The run date of the snapshot.
         snapshot: What is sent.
         chunks: The uploads.
-        state: `superseded` when a newer snapshot took its place.
+        state: `superseded` when another sync took its place.
         known_audience_ids: Audiences of this name before the first upload: none of them was made by it.
-        known_job_ids: Jobs of the audience before the chunk that is under way: none of them is its job.
+        known_job_ids: Jobs of the audience before the first upload: none of them is a chunk's.
     """
 
     id: str

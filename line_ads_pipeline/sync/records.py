@@ -1,5 +1,7 @@
 """The small documents of one audience in the store: what its run dates point to, and how its syncs stand."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -7,21 +9,29 @@ from typing import Any
 
 from line_ads_pipeline.store import DIGEST_WIDTH, Snapshot, Store
 from line_ads_pipeline.sync.destination import Destination
+from line_ads_pipeline.sync.manifest import Sync
 
 KEPT_FOR = timedelta(days=30)
 KEPT_AT_LEAST = 3
+
+_LOOKED_BACK = (
+    40  # run dates: enough, as every run prunes, and a bound for stores where each look is a request
+)
 
 
 @dataclass(frozen=True)
 class AudienceRecords:
     """Documents below `audiences/<name>/`, and the retention of the snapshots they point to.
 
-    segments/<run date>     the description of the segment
-    partitions/<run date>   the snapshot, and how the rows became it
-    destination             the audience in LINE that syncs go to
-    syncs/<sync id>         the manifest of a sync
-    current_sync            which of them is the latest
-    confirmed               the run date and snapshot that LINE has processed
+        segments/<run date>     the description of the segment
+        partitions/<run date>   the snapshot, and how the rows became it
+        destination             where the latest sync went
+        syncs/<sync id>         the manifest of a sync
+        current_sync            which of them is the latest
+        confirmed               the run date and snapshot that LINE has processed
+
+    Beside them, below `destinations/`, all audiences of the store share which LINE audience a destination is: so one
+    that this pipeline made stays its own when the audience file is renamed, or another file adds to it too.
     """
 
     store: Store
@@ -37,32 +47,49 @@ class AudienceRecords:
 
     def record_audience(self, destination: Destination, audience_id: str) -> None:
         """Note which audience in LINE the syncs to a destination go to."""
-        self.write({**destination.key, "audience_id": audience_id}, "destination")
+        document = {**destination.key, "audience_id": audience_id}
+        self.store.write_document(document, "destinations", _digest(destination))
+        self.write(document, "destination")
 
     def recorded_audience(self, destination: Destination) -> str | None:
         """The audience that syncs to this very destination go to, once one has been found or made."""
-        recorded = self.read("destination")
-        if recorded is None or {name: recorded.get(name) for name in destination.key} != destination.key:
-            return None
-        return str(recorded["audience_id"])
+        recorded = self.store.read_document("destinations", _digest(destination))
+        return str(recorded["audience_id"]) if recorded else None
+
+    def running_sync(self) -> Sync | None:
+        """The latest sync, if it was neither confirmed nor superseded."""
+        current = self.read("current_sync")
+        document = current and self.read("syncs", current["sync_id"])
+        sync = Sync.from_document(document) if document else None
+        return sync if sync is not None and sync.state == "running" else None
 
     def prune(self, current: Snapshot) -> None:
         """Remove the snapshots that nothing needs any more.
 
         The current one stays, as do the last confirmed one and that of an unfinished sync. Of the others, digests stay
         for 30 days, the newest three run dates longer; plain mobile ad ids, being personal data as they are, go at
-        once.
+        once, also those from before the identifier type was changed.
         """
-        confirmed, latest = self.read("confirmed"), self.read("current_sync")
-        sync = latest and self.read("syncs", latest["sync_id"])
-        keep = {current.digest}
-        keep |= {confirmed["snapshot"]["digest"]} if confirmed else set()
-        keep |= {sync["snapshot"]["digest"]} if sync and sync["state"] == "running" else set()
-        older_than = datetime.now(UTC)
-        if current.record_width == DIGEST_WIDTH:
-            older_than -= KEPT_FOR
-            run_dates = sorted(self.store.list_documents("audiences", self.audience, "partitions"))
-            for *_, run_date in run_dates[-KEPT_AT_LEAST:]:
-                kept = self.read("partitions", run_date)
-                keep |= {kept["snapshot"]["digest"]} if kept else set()
-        self.store.prune_snapshots(self.audience, keep=keep, older_than=older_than)
+        confirmed, running = self.read("confirmed"), self.running_sync()
+        needed = {current.digest}
+        needed |= {confirmed["snapshot"]["digest"]} if confirmed else set()
+        needed |= {running.snapshot.digest} if running else set()
+
+        run_dates = sorted(self.store.list_documents("audiences", self.audience, "partitions"))
+        snapshots = [
+            Snapshot.from_document(kept["snapshot"])
+            for *_, run_date in run_dates[-_LOOKED_BACK:]
+            if (kept := self.read("partitions", run_date))
+        ]
+        now = datetime.now(UTC)
+        if all(snapshot.record_width == DIGEST_WIDTH for snapshot in (*snapshots, current)):
+            recent = {snapshot.digest for snapshot in snapshots[-KEPT_AT_LEAST:]}
+            self.store.prune_snapshots(self.audience, keep=needed | recent, older_than=now - KEPT_FOR)
+        else:
+            digests = {snapshot.digest for snapshot in snapshots if snapshot.record_width == DIGEST_WIDTH}
+            self.store.prune_snapshots(self.audience, keep=needed | digests, older_than=now)
+
+
+def _digest(destination: Destination) -> str:
+    """A name for the destination's document that any store takes."""
+    return hashlib.sha256(json.dumps(destination.key, sort_keys=True).encode()).hexdigest()[:32]

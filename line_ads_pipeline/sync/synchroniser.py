@@ -12,22 +12,27 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from line_ads_pipeline.line_ads import FUNCTION_TYPES, CustomAudience, LineAdsClient, LineAdsError, UploadJob
-from line_ads_pipeline.store import Snapshot
-from line_ads_pipeline.sync.destination import Destination, find_audience
+from line_ads_pipeline.line_ads import CustomAudience, LineAdsClient, LineAdsError, UploadJob
+from line_ads_pipeline.store import Snapshot, SnapshotNotFound
+from line_ads_pipeline.sync.destination import Destination, audiences_of_our_name, find_audience
 from line_ads_pipeline.sync.errors import (
+    AudienceBusy,
+    AudienceContended,
+    AudienceNotOurs,
+    NameTaken,
     NoValidIdentifiers,
     OlderThanConfirmed,
     UploadJobFailed,
     UploadJobUnfinished,
     UploadUnsettled,
 )
+from line_ads_pipeline.sync.evidence import ChunkJobs, is_replaced, jobs_of
 from line_ads_pipeline.sync.manifest import Chunk, Sync, SyncMode, plan_chunks
 from line_ads_pipeline.sync.records import AudienceRecords
 
 _log = logging.getLogger(__name__)
 
-_JOB_TYPES = {"ADD": "DIFF_ADD", "REPLACE": "DIFF_REPLACE"}
+_BEGINNINGS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +110,7 @@ class Synchroniser:
     max_records: int
     patience: Patience = field(default_factory=Patience)
     sleep: Callable[[float], None] = time.sleep
+    _seen: tuple[UploadJob, ...] = field(default=(), init=False, repr=False)
 
     def sync(
         self, snapshot: Snapshot, *, rows: int, partition: str, recreate_audience: bool = False
@@ -118,60 +124,124 @@ class Synchroniser:
             recreate_audience: Make a new audience when the recorded one is gone, expired or failed.
 
         Raises:
-            OlderThanConfirmed: A newer run date is in LINE already.
+            OlderThanConfirmed: A newer run date is in LINE already, or on its way.
             NoValidIdentifiers: The snapshot is empty, unless it is an add from a segment without rows.
             SyncError: See `line_ads_pipeline.sync.errors`.
             LineAdsError: A call failed for good.
             StoreError: The store failed.
         """
-        if snapshot.count == 0:
-            if self.mode == "add" and rows == 0:
-                return SyncResult()
+        if snapshot.count == 0 and not (self.mode == "add" and rows == 0):
             raise NoValidIdentifiers(rows=rows)
-        self._check_is_not_older(partition)
         unfinished = self._unfinished()
+        self._check_is_not_older(partition, unfinished)
+        if snapshot.count == 0 and unfinished is None:
+            return SyncResult()
         if unfinished is not None and unfinished.audience_id is None:
             # an audience may have been made by a request whose answer was lost: a second one must not be made
-            self._land_chunk_under_way(unfinished)
+            self._land(unfinished)
+        audience, same_name = self._find(unfinished, recreate=recreate_audience)
+        if unfinished is not None:
+            if self._goes_on(unfinished, snapshot, audience):
+                unfinished.partition = partition
+                return self._result(self._carry_out(unfinished), resumed=True)
+            if self.mode == "add":
+                self._finish_first(unfinished, audience, same_name)
+                audience, same_name = self._find(None)
+            else:
+                _log.info("sync %s is superseded by a newer snapshot", unfinished.id)
+                self._conclude(unfinished, "superseded")
+        if snapshot.count == 0:
+            return SyncResult()
+        sync = self._begin(snapshot, partition, self.mode, audience, same_name)
+        return self._result(self._carry_out(sync), created=audience is None)
+
+    def _unfinished(self) -> Sync | None:
+        """The sync that an earlier run left unfinished, if it goes to this destination, however that was named."""
+        sync = self.records.running_sync()
+        if sync is None:
+            return None
+        known_ids = {self.destination.audience_id, self.records.recorded_audience(self.destination)} - {None}
+        return sync if sync.destination == self.destination.key or sync.audience_id in known_ids else None
+
+    def _check_is_not_older(self, partition: str, unfinished: Sync | None) -> None:
+        newest = max(self._confirmed_partition(), unfinished.partition if unfinished else "")
+        if partition < newest:
+            raise OlderThanConfirmed(partition, newest)
+
+    def _confirmed_partition(self) -> str:
+        """The newest run date that this destination holds; empty, which is before all, when there is none."""
+        confirmed = self.records.read("confirmed")
+        if confirmed is None or confirmed["destination"] != self.destination.key:
+            return ""
+        return str(confirmed["partition"])
+
+    def _find(
+        self, unfinished: Sync | None, *, recreate: bool = False
+    ) -> tuple[CustomAudience | None, tuple[str, ...]]:
+        unfinished_id = unfinished.audience_id if unfinished else None
+        previous = self.records.read("destination")
+        if previous is not None and not previous.items() >= self.destination.key.items():
+            _log.warning(
+                "the destination of %s has changed: audience %s in ad account %s stays as it is, unless it is the same",
+                self.destination.audience,
+                previous["audience_id"],
+                previous["ad_account_id"],
+            )
         audience, same_name = find_audience(
             self.client,
             self.destination,
-            recorded_id=(unfinished.audience_id if unfinished else None) or self._recorded_audience(),
-            recreate=recreate_audience,
+            recorded_id=unfinished_id or self.records.recorded_audience(self.destination),
+            unfinished_id=unfinished_id,
+            recreate=recreate,
         )
-        if audience is not None:
-            audience = self._renamed(audience)
-        if unfinished is not None:
-            unfinished = self._taken_up(unfinished, snapshot, partition, audience)
-        sync = unfinished or self._begin(snapshot, partition, audience, same_name)
-        created = sync.audience_id is None
-        self._carry_out(sync)
-        return self._result(sync, created=created, resumed=unfinished is not None)
+        return (self._renamed(audience) if audience else None), same_name
 
-    def _taken_up(
-        self, unfinished: Sync, snapshot: Snapshot, partition: str, audience: CustomAudience | None
-    ) -> Sync | None:
-        """The unfinished sync, if this snapshot is what it brings; otherwise it is brought to an end first."""
+    def _renamed(self, audience: CustomAudience) -> CustomAudience:
+        """An audience given by id gets the name that the file gives beside it."""
+        name = self.destination.audience_name
+        if self.destination.audience_id is None or name is None or name == audience.name:
+            return audience
+        for other in audiences_of_our_name(self.client, self.destination):
+            raise NameTaken(audience.id, name, other.id)
+        _log.info('audience %s "%s" is renamed to "%s"', audience.id, audience.name, name)
+        self.client.rename(self.destination.ad_account_id, audience.id, name=name)
+        return replace(audience, name=name)
+
+    def _goes_on(self, unfinished: Sync, snapshot: Snapshot, audience: CustomAudience | None) -> bool:
+        """Whether the unfinished sync brings this snapshot to this audience; what LINE has of it is waited for."""
         if unfinished.audience_id != (audience.id if audience else None):
+            return False
+        self._land(unfinished)
+        if unfinished.snapshot != snapshot or unfinished.mode != self.mode:
+            return False
+        _log.info("sync %s goes on where it stopped", unfinished.id)
+        return True
+
+    def _finish_first(
+        self, unfinished: Sync, audience: CustomAudience | None, same_name: tuple[str, ...]
+    ) -> None:
+        """Send what an earlier sync left unsent: an add leaves nobody out, and neither does what comes before it."""
+        _log.info("sync %s of an earlier snapshot is finished first", unfinished.id)
+        try:
+            if unfinished.audience_id == (audience.id if audience else None):
+                self._carry_out(unfinished)
+                return
             self._conclude(unfinished, "superseded")
-            return None
-        self._land_chunk_under_way(unfinished)
-        if unfinished.snapshot == snapshot and unfinished.mode == self.mode:
-            _log.info("sync %s goes on where it stopped", unfinished.id)
-            unfinished.partition = partition
-            return unfinished
-        if unfinished.mode == self.mode == "add":
-            _log.info(
-                "sync %s of an earlier snapshot is finished first: an add leaves nobody out", unfinished.id
+            again = self._begin(
+                unfinished.snapshot, unfinished.partition, unfinished.mode, audience, same_name
             )
-            self._carry_out(unfinished)
-        else:
-            _log.info("sync %s is superseded by a newer snapshot", unfinished.id)
+            self._carry_out(again)
+        except SnapshotNotFound as error:
+            _log.warning("the people of run date %s cannot be sent any more: %s", unfinished.partition, error)
             self._conclude(unfinished, "superseded")
-        return None
 
     def _begin(
-        self, snapshot: Snapshot, partition: str, audience: CustomAudience | None, same_name: tuple[str, ...]
+        self,
+        snapshot: Snapshot,
+        partition: str,
+        mode: SyncMode,
+        audience: CustomAudience | None,
+        same_name: tuple[str, ...] = (),
     ) -> Sync:
         sync = Sync(
             id=secrets.token_hex(8),
@@ -180,11 +250,11 @@ class Synchroniser:
             id_type=self.destination.id_type,
             audience_name=self.destination.audience_name,
             audience_id=audience.id if audience else None,
-            mode=self.mode,
+            mode=mode,
             partition=partition,
             snapshot=snapshot,
             chunks=plan_chunks(
-                snapshot.count, line_bytes=snapshot.line_bytes, mode=self.mode, max_records=self.max_records
+                snapshot.count, line_bytes=snapshot.line_bytes, mode=mode, max_records=self.max_records
             ),
             known_audience_ids=list(same_name),
         )
@@ -192,31 +262,47 @@ class Synchroniser:
             sync.known_job_ids = [job.id for job in self._wait_until_idle(audience.id)]
         self._save(sync)
         self.records.write({"sync_id": sync.id}, "current_sync")
+        if audience is not None:
+            self.records.record_audience(self.destination, audience.id)
         _log.info(
             "sync %s of %s begins: %s identifiers in %s chunks, %s",
             sync.id,
             self.destination.audience,
             f"{snapshot.count:,}",
             len(sync.chunks),
-            self.mode,
+            mode,
         )
         return sync
 
-    def _carry_out(self, sync: Sync) -> None:
-        for chunk in sync.chunks:
-            lost_answers: list[LineAdsError] = []
-            while chunk.state != "finished":
-                lost = self._step(sync, chunk)
-                if lost is not None:
-                    lost_answers.append(lost)
-                elif chunk.state == "planned" and len(lost_answers) >= self.patience.attempts:
-                    raise UploadUnsettled(
-                        chunk=chunk.number,
-                        chunks=len(sync.chunks),
-                        attempts=len(lost_answers),
-                        last=lost_answers[-1],
-                    )
-        self._conclude(sync, "confirmed")
+    def _carry_out(self, sync: Sync) -> Sync:
+        """Send and await all chunks, and begin anew where somebody replaced the members meanwhile."""
+        for _ in range(_BEGINNINGS):
+            for chunk in sync.chunks:
+                self._finish(sync, chunk)
+            if not is_replaced(sync, self._seen or self._jobs(sync)):
+                if self.records.recorded_audience(self.destination) != sync.audience_id:
+                    self.records.record_audience(self.destination, sync.audience_id or "")
+                self._conclude(sync, "confirmed")
+                return sync
+            _log.warning("the members of audience %s were replaced meanwhile; sent again", sync.audience_id)
+            self._conclude(sync, "superseded")
+            audience, same_name = self._find(sync)
+            sync = self._begin(sync.snapshot, sync.partition, sync.mode, audience, same_name)
+        raise AudienceContended(sync.audience_id or "", times=_BEGINNINGS)
+
+    def _finish(self, sync: Sync, chunk: Chunk) -> None:
+        lost_answers: list[LineAdsError] = []
+        while chunk.state != "finished":
+            lost = self._step(sync, chunk)
+            if lost is not None:
+                lost_answers.append(lost)
+            elif chunk.state == "planned" and len(lost_answers) >= self.patience.attempts:
+                raise UploadUnsettled(
+                    chunk=chunk.number,
+                    chunks=len(sync.chunks),
+                    attempts=len(lost_answers),
+                    last=lost_answers[-1],
+                )
 
     def _step(self, sync: Sync, chunk: Chunk) -> LineAdsError | None:
         """Move the chunk on by one state; gives the failure that leaves its arrival unknown."""
@@ -226,90 +312,118 @@ class Synchroniser:
             case "sending":
                 self._settle(sync, chunk)
             case "accepted":
-                self._await_job(sync, chunk)
+                self._await_jobs(sync, chunk)
         return None
 
+    def _land(self, sync: Sync) -> None:
+        """Wait until LINE has processed all that it holds of the sync, without sending anything."""
+        chunk = sync.chunk_under_way
+        while chunk is not None and chunk.state in {"sending", "accepted"}:
+            self._step(sync, chunk)
+        if sync.audience_id is not None:
+            self._wait_until_idle(sync.audience_id)
+
     def _send(self, sync: Sync, chunk: Chunk) -> LineAdsError | None:
-        chunk.attempts += 1
-        chunk.state = "sending"
-        self._save(sync)
-        try:
-            with self.records.store.open_chunk(
-                self.destination.audience, sync.snapshot, offset=chunk.offset, count=chunk.count
-            ) as file:
+        with self.records.store.open_chunk(
+            self.destination.audience, sync.snapshot, offset=chunk.offset, count=chunk.count
+        ) as file:
+            chunk.attempts += 1
+            chunk.state = "sending"
+            self._save(sync)
+            try:
                 audience = self.client.upload(
                     sync.ad_account_id,
                     action=chunk.action,
                     id_type=sync.id_type,
                     file=file,
-                    file_name=self._file_name(sync, chunk),
+                    file_name=self.destination.file_name(
+                        sync_id=sync.id, chunk=chunk.number, attempt=chunk.attempts
+                    ),
                     audience_id=sync.audience_id,
                     name=sync.audience_name if sync.audience_id is None else None,
                 )
-        except LineAdsError as error:
-            if not error.may_have_taken_effect:
-                chunk.state = "planned"
-                self._save(sync)
-                raise
-            _log.warning("chunk %s: no answer (%s); looking whether it arrived", chunk.number, error)
-            return error
+            except LineAdsError as error:
+                if not error.may_have_taken_effect:
+                    chunk.state = "planned"
+                    self._save(sync)
+                    raise
+                _log.warning("chunk %s: no answer (%s); looking whether it arrived", chunk.number, error)
+                return error
         self._accepted(sync, chunk, audience.id)
         return None
 
     def _accepted(self, sync: Sync, chunk: Chunk, audience_id: str) -> None:
         """Note that LINE has the chunk, and from the first one on which audience is ours."""
-        if sync.audience_id is None:
-            sync.audience_id = audience_id
-            _log.info("LINE created audience %s", audience_id)
+        is_new = sync.audience_id is None
+        sync.audience_id = audience_id
         chunk.state = "accepted"
         self._save(sync)
-        self.records.record_audience(self.destination, audience_id)
+        if is_new:
+            _log.info("LINE created audience %s", audience_id)
+            self.records.record_audience(self.destination, audience_id)
 
     def _settle(self, sync: Sync, chunk: Chunk) -> None:
         """Find out whether a chunk whose answer is unknown arrived; if it does not show in time, plan it anew."""
+        if sync.audience_id is None:
+            self._settle_creation(sync, chunk)
+            return
         for _ in self._looks(self.patience.settle):
-            audience_id = sync.audience_id or self._audience_made_by(sync, chunk)
-            if audience_id is not None and (sync.audience_id is None or self._job(sync, chunk) is not None):
-                self._accepted(sync, chunk, audience_id)
+            if self._chunk_jobs(sync, chunk).proven:
+                self._accepted(sync, chunk, sync.audience_id)
                 return
+        # a job without a name may be ours: its size, once it has ended, tells
+        self._wait_until_idle(sync.audience_id)
+        if self._chunk_jobs(sync, chunk).proven:
+            self._accepted(sync, chunk, sync.audience_id)
+            return
+        self._plan_anew(sync, chunk)
+
+    def _settle_creation(self, sync: Sync, chunk: Chunk) -> None:
+        """The same for the first chunk of a new audience: look for an audience that holds its job.
+
+        Raises:
+            AudienceNotOurs: Somebody else made one of this name meanwhile.
+        """
+        strangers: set[str] = set()
+        for _ in self._looks(self.patience.settle):
+            for audience in audiences_of_our_name(self.client, self.destination):
+                if audience.id in sync.known_audience_ids:
+                    continue
+                jobs = self.client.upload_jobs(sync.ad_account_id, audience.id)
+                if jobs_of(chunk, jobs, sync=sync, destination=self.destination).proven:
+                    self._accepted(sync, chunk, audience.id)
+                    return
+                strangers.add(audience.id)
+        if strangers and not self.destination.adopt:
+            raise AudienceNotOurs(sync.audience_name or "", min(strangers))
+        self._plan_anew(sync, chunk)
+
+    def _plan_anew(self, sync: Sync, chunk: Chunk) -> None:
         _log.info("chunk %s did not arrive; it is sent again", chunk.number)
         chunk.state = "planned"
         self._save(sync)
 
-    def _audience_made_by(self, sync: Sync, chunk: Chunk) -> str | None:
-        """The audience that the first chunk of this sync created, by its name and the file in its jobs."""
-        made = [
-            audience.id
-            for audience in self.client.list_audiences(sync.ad_account_id, name=sync.audience_name)
-            if audience.name == sync.audience_name
-            and audience.function_type == FUNCTION_TYPES[sync.id_type]
-            and audience.id not in sync.known_audience_ids
-        ]
-        for audience_id in made:
-            jobs = self.client.upload_jobs(sync.ad_account_id, audience_id)
-            if any(job.name == self._file_name(sync, chunk) for job in jobs):
-                return audience_id
-        return made[0] if len(made) == 1 else None
-
-    def _await_job(self, sync: Sync, chunk: Chunk) -> None:
+    def _await_jobs(self, sync: Sync, chunk: Chunk) -> None:
         for _ in self._looks(self.patience.job_deadline):
-            job = self._job(sync, chunk)
-            if job is not None and job.is_finished:
-                chunk.state, chunk.job_id, chunk.processed = "finished", job.id, job.audience_count
-                sync.known_job_ids = sorted({*sync.known_job_ids, job.id})
+            found = self._chunk_jobs(sync, chunk)
+            if not found.have_ended:
+                continue
+            chunk.job_ids = [job.id for job in found.proven]
+            finished = [job for job in found.proven if job.is_finished]
+            if finished:
+                chunk.state, chunk.processed = "finished", finished[0].audience_count
                 self._save(sync)
                 _log.info("chunk %s of %s is finished", chunk.number, len(sync.chunks))
                 return
-            if job is not None and job.is_failed:
-                chunk.state = "planned"
-                sync.known_job_ids = sorted({*sync.known_job_ids, job.id})
-                self._save(sync)
-                raise UploadJobFailed(
-                    chunk=chunk.number,
-                    chunks=len(sync.chunks),
-                    audience_id=job.audience_id,
-                    failed_type=job.failed_type,
-                )
+            chunk.state = "planned"
+            sync.known_job_ids = [*sync.known_job_ids, *chunk.job_ids]
+            self._save(sync)
+            raise UploadJobFailed(
+                chunk=chunk.number,
+                chunks=len(sync.chunks),
+                audience_id=sync.audience_id or "",
+                failed_type=found.proven[0].failed_type,
+            )
         raise UploadJobUnfinished(
             chunk=chunk.number,
             chunks=len(sync.chunks),
@@ -317,21 +431,12 @@ class Synchroniser:
             hours=self.patience.job_deadline / 3600,
         )
 
-    def _job(self, sync: Sync, chunk: Chunk) -> UploadJob | None:
-        """The chunk's job in LINE's list: by its file's name, else the one that is new and of its type."""
-        jobs = self.client.upload_jobs(sync.ad_account_id, sync.audience_id or "")
-        names = {self._file_name(sync, chunk, attempt) for attempt in range(1, chunk.attempts + 1)}
-        new = [job for job in jobs if job.id not in sync.known_job_ids]
-        named = [job for job in new if job.name in names]
-        if named:
-            return named[0]
-        unnamed = [
-            job
-            for job in new
-            if job.type in {_JOB_TYPES[chunk.action], None}
-            and not (job.name or "").startswith(self.destination.file_prefix)
-        ]
-        return unnamed[0] if len(unnamed) == 1 else None
+    def _chunk_jobs(self, sync: Sync, chunk: Chunk) -> ChunkJobs:
+        return jobs_of(chunk, self._jobs(sync), sync=sync, destination=self.destination)
+
+    def _jobs(self, sync: Sync) -> tuple[UploadJob, ...]:
+        self._seen = self.client.upload_jobs(sync.ad_account_id, sync.audience_id or "")
+        return self._seen
 
     def _wait_until_idle(self, audience_id: str) -> tuple[UploadJob, ...]:
         """The audience's jobs, once none is running: LINE takes one upload at a time."""
@@ -340,9 +445,7 @@ class Synchroniser:
             if not any(job.is_running for job in jobs):
                 return jobs
             _log.info("audience %s is still being processed; waiting", audience_id)
-        raise UploadJobUnfinished(
-            chunk=1, chunks=1, audience_id=audience_id, hours=self.patience.job_deadline / 3600
-        )
+        raise AudienceBusy(audience_id, hours=self.patience.job_deadline / 3600)
 
     def _looks(self, seconds: float) -> Iterator[None]:
         """Look at once, and again after each pause, until so many seconds have been waited."""
@@ -351,28 +454,12 @@ class Synchroniser:
             self.sleep(pause)
             yield
 
-    def _land_chunk_under_way(self, sync: Sync) -> None:
-        """Wait until LINE holds no chunk of the sync unprocessed, without sending anything."""
-        chunk = sync.chunk_under_way
-        while chunk is not None and chunk.state in {"sending", "accepted"}:
-            self._step(sync, chunk)
-
-    def _renamed(self, audience: CustomAudience) -> CustomAudience:
-        """An audience given by id gets the name that the file gives beside it."""
-        name = self.destination.audience_name
-        if self.destination.audience_id is None or name is None or name == audience.name:
-            return audience
-        _log.info('audience %s "%s" is renamed to "%s"', audience.id, audience.name, name)
-        self.client.rename(self.destination.ad_account_id, audience.id, name=name)
-        return replace(audience, name=name)
-
-    def _result(self, sync: Sync, *, created: bool, resumed: bool) -> SyncResult:
-        listed = self.client.list_audiences(sync.ad_account_id, name=self.destination.audience_name)
+    def _result(self, sync: Sync, *, created: bool = False, resumed: bool = False) -> SyncResult:
         processed = [chunk.processed for chunk in sync.chunks if chunk.processed is not None]
         return SyncResult(
             sync_id=sync.id,
             audience_id=sync.audience_id,
-            audience=next((audience for audience in listed if audience.id == sync.audience_id), None),
+            audience=self._listed(sync),
             created=created,
             resumed=resumed,
             chunks=len(sync.chunks),
@@ -381,46 +468,21 @@ class Synchroniser:
             processed=sum(processed) if len(processed) == len(sync.chunks) else None,
         )
 
-    def _file_name(self, sync: Sync, chunk: Chunk, attempt: int | None = None) -> str:
-        return self.destination.file_name(
-            sync_id=sync.id, chunk=chunk.number, attempt=chunk.attempts if attempt is None else attempt
-        )
-
-    def _recorded_audience(self) -> str | None:
-        recorded = self.records.recorded_audience(self.destination)
-        if recorded is None and (other := self.records.read("destination")):
-            _log.warning(
-                "the destination of %s has changed: audience %s in ad account %s stays as it is",
-                self.destination.audience,
-                other["audience_id"],
-                other["ad_account_id"],
-            )
-        return recorded
-
-    def _check_is_not_older(self, partition: str) -> None:
-        confirmed = self.records.read("confirmed")
-        if (
-            confirmed
-            and confirmed["destination"] == self.destination.key
-            and partition < confirmed["partition"]
-        ):
-            raise OlderThanConfirmed(partition, confirmed["partition"])
-
-    def _unfinished(self) -> Sync | None:
-        """The current sync, if an earlier run left it unfinished and it goes to this destination."""
-        current = self.records.read("current_sync")
-        document = current and self.records.read("syncs", current["sync_id"])
-        if not document:
+    def _listed(self, sync: Sync) -> CustomAudience | None:
+        """The audience as LINE lists it; a failure to list it undoes nothing, so it is only warned of."""
+        try:
+            listed = list(self.client.list_audiences(sync.ad_account_id, name=self.destination.audience_name))
+        except LineAdsError as error:
+            _log.warning("the sync is confirmed, but the audience cannot be listed: %s", error)
             return None
-        sync = Sync.from_document(document)
-        return sync if sync.state == "running" and sync.destination == self.destination.key else None
+        return next((audience for audience in listed if audience.id == sync.audience_id), None)
 
     def _conclude(self, sync: Sync, state: Literal["confirmed", "superseded"]) -> None:
         sync.state = state
         self._save(sync)
-        if state == "confirmed":
+        if state == "confirmed" and sync.partition >= self._confirmed_partition():
             confirmed = {
-                "destination": sync.destination,
+                "destination": self.destination.key,
                 "partition": sync.partition,
                 "snapshot": sync.snapshot.to_document(),
                 "sync_id": sync.id,

@@ -203,6 +203,24 @@ def test_a_wrong_clock(check, monkeypatch):
     assert "clock" in findings["clock"]["remedy"]
 
 
+@pytest.mark.parametrize("url", ["ads.line.me/api", "https://"])
+def test_a_base_url_that_is_none(check, monkeypatch, url):
+    monkeypatch.setenv("LINE_ADS_BASE_URL", url)
+    exit_code, findings = check()
+
+    assert exit_code == 1
+    assert "LINE_ADS_BASE_URL" in findings["credentials"]["remedy"]
+
+
+def test_a_server_that_does_not_know_the_path_proves_nothing_about_the_keys(check, monkeypatch, simulator):
+    monkeypatch.setenv("LINE_ADS_BASE_URL", f"{simulator.url}/elsewhere")
+    exit_code, findings = check()
+
+    assert exit_code == 1
+    assert findings["credentials"]["outcome"] == "failed"
+    assert "LINE_ADS_BASE_URL" in findings["credentials"]["remedy"]
+
+
 def test_no_answer(check, monkeypatch):
     with Simulator() as gone:
         monkeypatch.setenv("LINE_ADS_BASE_URL", gone.base_url)

@@ -15,6 +15,7 @@ from line_ads_pipeline.line_ads import (
     FILE_SIZE_LIMIT,
     AudienceNotFound,
     ClockSkew,
+    InvalidBaseUrl,
     LineAdsClient,
     MissingCredentials,
     NetworkError,
@@ -412,9 +413,11 @@ class TestWhatIsRefusedBeforeAnyRequest:
         with pytest.raises(ValueError, match="1 to 120 characters"):
             scripted_client.rename("A1", "77", name=name)
 
-    @pytest.mark.parametrize("url", ["ads.line.me/api", "ftp://ads.line.me/api", "", "https://"])
+    @pytest.mark.parametrize(
+        "url", ["ads.line.me/api", "ftp://ads.line.me/api", "", "https://", "https://x/api?a=1"]
+    )
     def test_a_base_url_that_is_none(self, url):
-        with pytest.raises(ValueError, match="https://"):
+        with pytest.raises(InvalidBaseUrl, match="LINE_ADS_BASE_URL"):
             LineAdsClient(access_key="a", secret_key="s", base_url=url)
 
     @pytest.mark.parametrize(

@@ -108,6 +108,7 @@ def test_each_refusal_is_told_apart(status, body, subject, expected, words):
         (b'{"errors": "REQUIRED"}', ()),
         (b'{"errors": [null, 3, "REQUIRED", {}]}', ()),
         (b'{"errors": [{"reason": 5, "property": []}]}', ()),
+        (b'[{"reason": "UNKNOWN", "property": null}, {"reason": null}]', ("UNKNOWN",)),
     ],
     ids=[
         "object",
@@ -120,6 +121,7 @@ def test_each_refusal_is_told_apart(status, body, subject, expected, words):
         "no list",
         "no objects",
         "types",
+        "nulls",
     ],
 )
 def test_any_body_of_a_refusal_is_understood_as_far_as_it_goes(body, reasons):

@@ -34,12 +34,12 @@ def store(tmp_path) -> Store:
 
 @pytest.fixture
 def snapshot_of(store, members_of) -> Callable[[Iterable[int]], Snapshot]:
-    def write(people: Iterable[int]) -> Snapshot:
+    def write(people: Iterable[int], *, into: Store = store) -> Snapshot:
         members = [bytes.fromhex(digest) for digest in members_of(people)]
         frame = pl.LazyFrame(
             {"identifier": pl.Series(members, dtype=pl.Binary)},
         ).with_columns(outcome=pl.lit("hashed", dtype=pl.Enum(["hashed"])))
-        snapshot, _ = store.write_snapshot(AUDIENCE, frame, record_width=32)
+        snapshot, _ = into.write_snapshot(AUDIENCE, frame, record_width=32)
         return snapshot
 
     return write

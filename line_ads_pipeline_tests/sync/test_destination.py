@@ -92,8 +92,8 @@ def test_an_audience_given_by_id_alone_keeps_its_name(simulator, synchroniser, s
 
 
 def test_an_unknown_id_is_an_error_and_never_asked_for(simulator, synchroniser, snapshot_of):
-    with pytest.raises(AudienceNotFound, match="audience 5343822743474 not found"):
-        sync(synchroniser, snapshot_of, audience_id="5343822743474")
+    with pytest.raises(AudienceNotFound, match=r"audience 5343822743474 not found.*audience_name instead of"):
+        sync(synchroniser, snapshot_of, audience_id="5343822743474", recreate=True)
     assert nothing_was_changed(simulator)
 
 
@@ -124,6 +124,14 @@ def test_an_unusable_audience_is_refused_until_it_may_be_made_anew(
 
     assert second.created
     assert second.audience_id != first.audience_id
+
+
+def test_an_unusable_audience_given_by_id_cannot_be_made_anew(simulator, synchroniser, snapshot_of):
+    given = simulator.add_audience(ACCOUNT, name="VIP customers", status="EXPIRED")
+
+    with pytest.raises(AudienceUnusable, match=r"another destination\.audience_id"):
+        sync(synchroniser, snapshot_of, audience_id=given, recreate=True)
+    assert nothing_was_changed(simulator)
 
 
 def test_a_deleted_audience_is_an_error_until_it_may_be_made_anew(simulator, synchroniser, snapshot_of):

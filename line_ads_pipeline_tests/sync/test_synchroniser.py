@@ -239,51 +239,6 @@ def test_an_upload_that_is_never_answered_fails_the_run_and_the_next_run_settles
     assert simulator.members(result.audience_id) == members_of(range(8))
 
 
-class Killed(BaseException):
-    """The process ends here, without a chance to clean up."""
-
-
-@pytest.mark.parametrize("request_number", range(1, 14))
-@pytest.mark.parametrize("when", ["before the request", "after the request"])
-def test_a_sync_killed_at_any_request_is_finished_by_the_next(
-    simulator, sync, synchroniser, members_of, monkeypatch, request_number, when
-):
-    sync(range(20, 24), partition="2026-11-20")
-    before = len(uploads(simulator))
-    client = synchroniser().client
-    sent = 0
-
-    def killed_at(call):
-        def wrapped(*args, **kwargs):
-            nonlocal sent
-            sent += 1
-            if sent == request_number and when == "before the request":
-                raise Killed
-            answer = call(*args, **kwargs)
-            if sent == request_number:
-                raise Killed
-            return answer
-
-        return wrapped
-
-    with monkeypatch.context() as patched:
-        for call in ("list_audiences", "upload", "upload_jobs"):
-            patched.setattr(client, call, killed_at(getattr(client, call)))
-        try:
-            sync(range(8))
-        except Killed:
-            killed = True
-        else:
-            killed = False
-    result = sync(range(8))
-
-    assert killed == (request_number <= 9)
-    assert simulator.members(result.audience_id) == members_of(range(8))
-    sent_once = [("REPLACE", 3), ("ADD", 3), ("ADD", 2)]
-    assert uploads(simulator)[before:] == (sent_once if killed and request_number < 9 else sent_once * 2)
-    assert not simulator.broken_rules
-
-
 def test_an_unfinished_mirror_is_superseded_by_a_newer_snapshot(simulator, sync, members_of):
     simulator.inject(Fault(call="upload", skip=1, status=400))
     with pytest.raises(Exception, match="400"):

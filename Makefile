@@ -37,5 +37,5 @@ lint: $(INSTALLED) ## Linters and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-clean: ## Remove the environment and everything that runs left behind
-	rm -rf $(VENV) data .mypy_cache .pytest_cache .ruff_cache .hypothesis
+clean: ## Remove the environment, caches and what the demo made; your runs and your store stay
+	rm -rf $(VENV) data/demo .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -20,7 +20,8 @@ class LineAdsResource(dg.ConfigurableResource[LineAdsClient]):
 
         LineAdsResource(access_key=dg.EnvVar("LINE_ADS_ACCESS_KEY"), secret_key=dg.EnvVar("LINE_ADS_SECRET_KEY"))
 
-    Absent keys are an error when a request is about to be made, so that a project loads without them.
+    Absent keys are an error when a request is about to be made, so that a project loads without them. Give keys as
+    `dg.EnvVar` only: Dagster keeps every other value in plain text with each job and run.
     """
 
     access_key: str | None = Field(
@@ -30,7 +31,9 @@ class LineAdsResource(dg.ConfigurableResource[LineAdsClient]):
         default=None, description="Issued by LINE with the access key.", repr=False, json_schema_extra=SECRET
     )
     base_url: str = Field(
-        default="https://ads.line.me/api", description="API root; its path is part of what is signed."
+        default="https://ads.line.me/api",
+        description="API root; its path is part of what is signed.",
+        repr=False,  # that of a gateway may hold a password
     )
     requests_per_second: float = Field(
         default=8.0, gt=0, description="Evenly paced. LINE refuses more than 10 in any second."
@@ -80,7 +83,10 @@ class LineAdsResource(dg.ConfigurableResource[LineAdsClient]):
 class WarehouseResource(dg.ConfigurableResource[Warehouse]):
     """A warehouse that segments are read from.
 
-    WarehouseResource(url="duckdb:///data/warehouse.duckdb")
+        WarehouseResource(url="duckdb:///data/warehouse.duckdb")
+
+    Give a URL that holds a password as `dg.EnvVar("WAREHOUSE_URL")`: Dagster keeps every other value in plain text
+    with each job and run.
     """
 
     url: str = Field(
@@ -105,15 +111,23 @@ class WarehouseResource(dg.ConfigurableResource[Warehouse]):
 class SnapshotStoreResource(dg.ConfigurableResource[Store]):
     """Where snapshots of hashed identifiers and the manifests of syncs are kept.
 
-    SnapshotStoreResource(location="data/store")
+        SnapshotStoreResource(location="data/store")
+
+    Give a URL that holds keys as `dg.EnvVar("LINE_ADS_STORE")`: Dagster keeps every other value in plain text with
+    each job and run.
     """
 
-    location: str = Field(description="A folder, or the URL of an object store.", json_schema_extra=SECRET)
+    location: str = Field(
+        description="A folder, or the URL of an object store.",
+        repr=False,
+        json_schema_extra=SECRET,  # URLs of object stores may hold keys
+    )
+    root: str = Field(default=".", description="The folder that a relative folder starts from.")
 
     def open(self) -> Store:
         """The store.
 
         Raises:
-            StoreError: It cannot be reached or written.
+            StoreError: The location is of no known kind.
         """
-        return Store(self.location)
+        return Store(self.location if "://" in self.location else Path(self.root) / self.location)

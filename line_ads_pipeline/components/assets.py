@@ -16,7 +16,13 @@ import dagster as dg
 from pydantic import Field
 
 from line_ads_pipeline.components.audience_file import Audience
-from line_ads_pipeline.components.errors import LateSnapshot, NothingToSend, RunRefused, SegmentNotDescribed
+from line_ads_pipeline.components.errors import (
+    LateSnapshot,
+    NothingToSend,
+    RunRefused,
+    SegmentNotDescribed,
+    SnapshotGone,
+)
 from line_ads_pipeline.identifiers import SKIP_REASONS, UnsupportedIdentifierColumn, identify
 from line_ads_pipeline.line_ads import LineAdsError, NetworkError, RateLimited, ServerError
 from line_ads_pipeline.store import Snapshot, StoreError, Tally
@@ -91,19 +97,31 @@ def build_assets(
     def hashed_identifiers(
         context: dg.AssetExecutionContext, config: HashingConfig
     ) -> dg.MaterializeResult[None]:
-        records = _records(audience, context)
         with _in_plain_words(audience):
+            records = _records(audience, context)
             kept = records.read("partitions", context.partition_key)
+            held = kept is not None and _is_held(records, kept)
             newest = partitions.get_last_partition_key()
-            if context.partition_key == newest or (kept is None and config.allow_late_snapshot):
+            if context.partition_key == newest or (config.allow_late_snapshot and not held):
                 kept = _hash_segment(audience, context, records)
             elif kept is None:
                 raise LateSnapshot(context.partition_key, newest)
+            elif not held:
+                raise SnapshotGone(context.partition_key, newest)
             else:
-                context.log.info("The run date is past: its snapshot is kept as it was.")
-        snapshot, tally = Snapshot.from_document(kept["snapshot"]), Tally(**kept["tally"])
+                context.log.warning(
+                    "The run date %s is past (the newest is %s): its snapshot of %s is kept, whatever changed since.",
+                    context.partition_key,
+                    newest,
+                    kept["hashed_at"],
+                )
+            snapshot, tally = Snapshot.from_document(kept["snapshot"]), Tally(**kept["tally"])
         return dg.MaterializeResult(
-            metadata=_funnel(snapshot, tally) | {"snapshot": snapshot.digest},
+            metadata=_funnel(snapshot, tally)
+            | {
+                "snapshot": snapshot.digest,
+                "hashed_at": dg.MetadataValue.timestamp(datetime.fromisoformat(kept["hashed_at"])),
+            },
             data_version=dg.DataVersion(snapshot.digest),
         )
 
@@ -123,11 +141,13 @@ def build_assets(
     def line_custom_audience(
         context: dg.AssetExecutionContext, config: SyncConfig
     ) -> dg.MaterializeResult[None]:
-        records = _records(audience, context)
         with _in_plain_words(audience):
+            records = _records(audience, context)
             kept = records.read("partitions", context.partition_key)
             if kept is None:
                 raise NothingToSend(context.partition_key)
+            if not _is_held(records, kept):
+                raise SnapshotGone(context.partition_key, partitions.get_last_partition_key())
             snapshot = Snapshot.from_document(kept["snapshot"])
             line_ads = getattr(context.resources, destination.credentials)
             with line_ads.client() as client:
@@ -152,6 +172,11 @@ def build_assets(
 
 def _records(audience: Audience, context: dg.AssetExecutionContext) -> AudienceRecords:
     return AudienceRecords(getattr(context.resources, SNAPSHOT_STORE).open(), audience.name)
+
+
+def _is_held(records: AudienceRecords, kept: Mapping[str, Any]) -> bool:
+    """Whether the snapshot that a run date points to is in the store still: the pointers are never pruned."""
+    return records.store.holds(records.audience, Snapshot.from_document(kept["snapshot"]))
 
 
 def _describe(audience: Audience, context: dg.AssetExecutionContext) -> SegmentDescription:
@@ -244,8 +269,6 @@ def _in_plain_words(audience: Audience) -> Iterator[None]:
     """Fail the step with the audience, what is wrong and the remedy; a driver's words may quote what it read."""
     try:
         yield
-    except dg.Failure:
-        raise
     except (RateLimited, ServerError, NetworkError) as error:
         failure = dg.Failure(f"{audience.name}: {error}")
     except (

@@ -5,6 +5,7 @@ asks for one, so that ids, names and times of day mean what was typed: `53438227
 """
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from datetime import date, time
 from difflib import get_close_matches
@@ -16,6 +17,7 @@ from phonenumbers import SUPPORTED_REGIONS
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from line_ads_pipeline.components.errors import shown
 from line_ads_pipeline.identifiers import EmailRules, IfaRules, PhoneRules, Rules
 from line_ads_pipeline.line_ads import IdType
 from line_ads_pipeline.sync import Destination, SyncMode
@@ -26,6 +28,8 @@ Weekday = Literal["sunday", "monday", "tuesday", "wednesday", "thursday", "frida
 MOST_ROWS_PER_UPLOAD = 1_500_000
 LONGEST_AUDIENCE_NAME = 120
 LAST_DAY_EVERY_MONTH_HAS = 28
+START_YEARS = range(2000, 2101)
+"""A year beyond is a slip, and date arithmetic in time zones fails near the ends of the calendar."""
 
 ID_TYPES: Mapping[str, IdType] = {"email": "HASHED_EMAIL", "phone": "HASHED_PHONE_NUMBER", "ifa": "IFA"}
 
@@ -44,8 +48,17 @@ def _number_as_text(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def _is_blank(character: str) -> bool:
+    return not character.isprintable() or character.isspace() or character in _LETTERS_WITHOUT_INK
+
+
+_LETTERS_WITHOUT_INK = "\u115f\u1160\u2800\u3164\uffa0"
+_CONTROLS = {"Cc", "Cs", "Zl", "Zp"}
+"""Unicode's categories of what ends or breaks a line, or is no character at all."""
+
+
 def _not_blank(value: str) -> str:
-    if not value.strip():
+    if all(_is_blank(character) for character in value):
         raise mistake("is blank")
     return value
 
@@ -53,7 +66,7 @@ def _not_blank(value: str) -> str:
 def _form(pattern: str, meaning: str) -> AfterValidator:
     def fits(value: str) -> str:
         if not re.fullmatch(pattern, value):
-            raise mistake(f'"{value}" is not {meaning}')
+            raise mistake(f'"{shown(value)}" is not {meaning}')
         return value
 
     return AfterValidator(fits)
@@ -65,15 +78,31 @@ def _short_enough(name: str) -> str:
     return name
 
 
+def _as_it_looks(name: str) -> str:
+    if any(unicodedata.category(character) in _CONTROLS for character in name):
+        raise mistake("holds a line break or another control character", "audience_name: on one line")
+    if name != name.strip().strip("\u200b\ufeff"):
+        raise mistake(
+            "begins or ends with a blank, which nobody sees in LINE",
+            f"audience_name: {shown(name.strip().strip(chr(0x200B) + chr(0xFEFF)))}",
+        )
+    return name
+
+
 Text = Annotated[str, BeforeValidator(_number_as_text), AfterValidator(_not_blank)]
 OpaqueId = Annotated[Text, _form(r"[A-Za-z0-9_-]+", "an id of letters, digits, - and _")]
 ResourceKey = Annotated[Text, _form(r"[A-Za-z_][A-Za-z0-9_]*", "a resource key of letters, digits and _")]
-AudienceName = Annotated[Text, AfterValidator(_short_enough)]
+AudienceName = Annotated[Text, AfterValidator(_short_enough), AfterValidator(_as_it_looks)]
 AudienceKey = Annotated[
     Text, _form(r"[a-z][a-z0-9_]{0,59}", "lower-case letters, digits and _ (60 at most), a letter first")
 ]
 Owner = Annotated[
-    Text, _form(r"team:\S+|[^@\s]+@[^@\s]+\.[^@\s]+", "a team: with its name, nor an e-mail address")
+    Text,
+    # what Dagster takes
+    _form(
+        r"team:\S+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}",
+        "a team: with its name, nor an e-mail address",
+    ),
 ]
 
 
@@ -177,7 +206,7 @@ class IdentifierBlock(Block):
         if country is not None and country not in SUPPORTED_REGIONS:
             known = country.upper() if country.upper() in SUPPORTED_REGIONS else "JP"
             raise mistake(
-                f'"{country}" is not a country code of two capital letters (ISO 3166)',
+                f'"{shown(country)}" is not a country code of two capital letters (ISO 3166)',
                 f"default_country: {known}",
             )
         return country
@@ -250,7 +279,25 @@ class DestinationBlock(Block):
     def _audience_is_named(self) -> Self:
         if self.audience_name is None and self.audience_id is None:
             raise mistake("names no audience", "audience_name: VIP customers")
+        if self.audience_id is not None and "adopt" in self.model_fields_set:
+            raise mistake(
+                "has no effect beside audience_id, which is used whoever made the audience",
+                "leave this field out",
+                field="adopt",
+            )
         return self
+
+
+def _is_iana_name(name: str) -> bool:
+    """Whether it means the same everywhere: a machine's zone database also has names of its own."""
+    return name not in {"localtime", "posixrules", "Factory"} and not name.startswith(("posix/", "right/"))
+
+
+def _closest_time_zone(name: str) -> str:
+    known = sorted(filter(_is_iana_name, available_timezones()))
+    place = shown(name).rpartition("/")[2].replace(" ", "_").lower()
+    same_place = [zone for zone in known if zone.rpartition("/")[2].lower() == place]
+    return next(iter([*same_place, *get_close_matches(shown(name), known, n=1, cutoff=0.75)]), "Asia/Tokyo")
 
 
 class RunFrequencyBlock(Block):
@@ -276,9 +323,11 @@ class RunFrequencyBlock(Block):
     def _hours_and_minutes(cls, value: object) -> object:
         if isinstance(value, time):
             return value
-        match = re.fullmatch(r"(\d{1,2}):(\d{2})", str(value))
+        match = re.fullmatch(r"([0-9]{1,2}):([0-9]{2})", str(value))
         if not match or int(match[1]) > 23 or int(match[2]) > 59:  # noqa: PLR2004 - hours and minutes of a day
-            raise mistake(f'"{value}" is not a time of day from 00:00 to 23:59', 'time_of_day: "09:30"')
+            raise mistake(
+                f'"{shown(value)}" is not a time of day from 00:00 to 23:59', 'time_of_day: "09:30"'
+            )
         return time(int(match[1]), int(match[2]))
 
     @field_validator("time_zone")
@@ -287,31 +336,42 @@ class RunFrequencyBlock(Block):
         try:
             ZoneInfo(name)
         except (ZoneInfoNotFoundError, ValueError, OSError):
-            close = get_close_matches(name, available_timezones(), n=1, cutoff=0.5)
+            known = False
+        else:
+            known = _is_iana_name(name)
+        if not known:
             raise mistake(
-                f'"{name}" is not an IANA time zone', f"time_zone: {close[0] if close else 'Asia/Tokyo'}"
-            ) from None
+                f'"{shown(name)}" is not an IANA time zone', f"time_zone: {_closest_time_zone(name)}"
+            )
         return name
 
     @field_validator("start_date", mode="before")
     @classmethod
     def _calendar_date(cls, value: object) -> object:
-        if isinstance(value, date):
-            return value
+        text = value.isoformat() if isinstance(value, date) else str(value)
         try:
-            return date.fromisoformat(str(value))
+            day = date.fromisoformat(text) if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text) else None
         except ValueError:
+            day = None
+        if day is None:
             raise mistake(
-                f'"{value}" is not a date of the form YYYY-MM-DD', 'start_date: "2026-01-01"'
-            ) from None
+                f'"{shown(value)}" is not a date of the form YYYY-MM-DD', 'start_date: "2026-01-01"'
+            )
+        if day.year not in START_YEARS:
+            raise mistake(
+                f'"{day}" is not between {START_YEARS[0]} and {START_YEARS[-1]}', 'start_date: "2026-01-01"'
+            )
+        return day
 
     @field_validator("day_of_month", mode="before")
     @classmethod
     def _day_every_month_has(cls, value: object) -> object:
         text = str(value)
-        if text == "last" or (text.isdecimal() and 1 <= int(text) <= LAST_DAY_EVERY_MONTH_HAS):
+        if text == "last" or (
+            re.fullmatch(r"[0-9]{1,2}", text) and 1 <= int(text) <= LAST_DAY_EVERY_MONTH_HAS
+        ):
             return text.lstrip("0")
-        raise mistake(f'"{value}" is not a day from 1 to 28, nor "last"', "day_of_month: last")
+        raise mistake(f'"{shown(value)}" is not a day from 1 to 28, nor "last"', "day_of_month: last")
 
     @model_validator(mode="after")
     def _days_fit_the_frequency(self) -> Self:

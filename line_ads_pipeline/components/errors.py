@@ -3,6 +3,7 @@
 * AudienceFileError
 * RunRefused
   + LateSnapshot
+  + SnapshotGone
   + SegmentNotDescribed
   + NothingToSend
 """
@@ -23,6 +24,14 @@ class Mistake:
     line: int | None = None
 
 
+def shown(value: object, *, at_most: int = 60) -> str:
+    """The text of a value on one line: shortened, and with signs that cannot be seen as their numbers."""
+    line = " ".join(str(value)[: 2 * at_most].split())
+    if len(line) > at_most or len(str(value)) > 2 * at_most:
+        line = f"{line[: at_most - 1].rstrip()}…"
+    return "".join(character if character.isprintable() else f"\\u{ord(character):04x}" for character in line)
+
+
 class AudienceFileError(ComponentTreeException):
     """An audience file holds a mistake.
 
@@ -35,8 +44,9 @@ class AudienceFileError(ComponentTreeException):
         self.mistake = mistake
         place = path if mistake.line is None else f"{path}, line {mistake.line}"
         more = f"\n  ({further} more in this file)" if further else ""
-        subject = f"{mistake.field}: " if mistake.field else ""
-        super().__init__(f"{place}\n  {subject}{mistake.problem}\n  Instead: {mistake.remedy}{more}")
+        subject = f"{shown(mistake.field)}: " if mistake.field else ""
+        problem, remedy = shown(mistake.problem, at_most=400), shown(mistake.remedy, at_most=400)
+        super().__init__(f"{place}\n  {subject}{problem}\n  Instead: {remedy}{more}")
 
     @property
     def __traceback__(self) -> TracebackType | None:
@@ -59,6 +69,22 @@ class LateSnapshot(RunRefused):
             f"the run date {run_date} is past (the newest is {newest}) and has no snapshot, and the segment is "
             f"only known as of now. Materialise the run date {newest}, or give hashed_identifiers the run config "
             "allow_late_snapshot: true to take what is there now."
+        )
+
+
+class SnapshotGone(RunRefused):
+    """The snapshot of a run date has been removed, since newer ones are kept instead."""
+
+    def __init__(self, run_date: str, newest: str | None) -> None:
+        remedy = (
+            "Materialise hashed_identifiers with it again."
+            if run_date == newest
+            else f"The segment is only known as of now: materialise the run date {newest}, or give "
+            "hashed_identifiers the run config allow_late_snapshot: true to take what is there now."
+        )
+        super().__init__(
+            f"the snapshot of the run date {run_date} is no longer in the store: snapshots are kept for a limited "
+            f"time, plain mobile ad ids only until there are newer ones. {remedy}"
         )
 
 

@@ -1,17 +1,19 @@
 """The component behind `type: line_ads_pipeline.components.LineAudience`."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Self
 
 import dagster as dg
 import jinja2
-from dagster.components.core.defs_module import ComponentPath
+from dagster.components.core.defs_module import ComponentPath, find_defs_or_component_yaml
 from pydantic import BaseModel, GetJsonSchemaHandler, RootModel
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from line_ads_pipeline.components.assets import build_assets
 from line_ads_pipeline.components.audience_file import Audience
-from line_ads_pipeline.components.errors import AudienceFileError, Mistake
+from line_ads_pipeline.components.errors import AudienceFileError, Mistake, shown
 from line_ads_pipeline.components.reading import read_audience
 from line_ads_pipeline.components.schedule import build_job_and_schedule, run_partitions
 from line_ads_pipeline.components.yaml_document import YamlDocument, shown_path
@@ -45,9 +47,21 @@ class LineAudience(dg.Component):
           destination: {ad_account_id: A10000000001, audience_name: VIP customers}
     """
 
-    def __init__(self, audience: Audience, *, path: str = "") -> None:
+    def __init__(self, audience: Audience, *, document: YamlDocument | None = None) -> None:
         self.audience = audience
-        self.path = path
+        self._document = document or YamlDocument("attributes")
+
+    @property
+    def path(self) -> str:
+        """The audience file, as errors name it."""
+        return self._document.path
+
+    def mistaken(self, mistake: Mistake) -> AudienceFileError:
+        """The error for a mistake in this audience's attributes, with its line."""
+        steps = mistake.field.split(".") if mistake.field else []
+        return AudienceFileError(
+            self.path, replace(mistake, line=self._document.line_of(["attributes", *steps]))
+        )
 
     @classmethod
     def get_model_cls(cls) -> type[BaseModel]:
@@ -74,8 +88,8 @@ class LineAudience(dg.Component):
         typed = document.values()
         if isinstance(typed, dict):
             values = typed.get("attributes") or {}
-        values = _with_templates_filled(values, context, document)
-        return cls(read_audience(values, document=document), path=document.path)
+        filled = _Templates(context.resolution_context.scope, document).fill(values)
+        return cls(read_audience(filled, document=document), document=document)
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002 - Dagster's signature
         """The audience's assets, job and schedule."""
@@ -89,29 +103,50 @@ def _document(context: dg.ComponentLoadContext) -> YamlDocument:
     """The YAML document that declares the component; an empty one when it was made from Python."""
     location = context.component_decl.loc
     if isinstance(location, ComponentPath) and isinstance(location.instance_key, int):
-        folder = location.file_path
-        for file in (folder / "defs.yaml", folder / "component.yaml", folder):
-            if file.is_file():
-                shown_as = shown_path(file, context.project_root)
-                return YamlDocument.read_all(file, shown_as=shown_as)[location.instance_key]
-    return YamlDocument("attributes", None)
+        file = find_defs_or_component_yaml(location.file_path)
+        if file is not None:
+            shown_as = shown_path(file, context.project_root)
+            return YamlDocument.read_all(file, shown_as=shown_as)[location.instance_key]
+    return YamlDocument("attributes")
 
 
-def _with_templates_filled(values: Any, context: dg.ComponentLoadContext, document: YamlDocument) -> Any:  # noqa: ANN401 - any YAML
-    """Fill `{{ … }}` from Dagster's scope, as text: its own templates would turn digits into numbers."""
-    if isinstance(values, dict):
-        return {key: _with_templates_filled(value, context, document) for key, value in values.items()}
-    if isinstance(values, list):
-        return [_with_templates_filled(value, context, document) for value in values]
-    if not (isinstance(values, str) and "{{" in values):
-        return values
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, finalize=_present, autoescape=False)  # noqa: S701 - YAML, not HTML
-    try:
-        return environment.from_string(values).render(context.resolution_context.scope)
-    except Exception as error:  # noqa: BLE001 - a template may raise anything; all of it is the file's mistake
-        problem = f"the template {values} cannot be filled: {error}"
-    remedy = "a plain value, or {{ env.NAME }} of a variable that is set"
-    raise AudienceFileError(document.path, Mistake(field="", problem=problem, remedy=remedy))
+class _Templates:
+    """Fills `{{ … }}` from Dagster's scope, as text: its own templates would turn digits into numbers."""
+
+    def __init__(self, scope: Mapping[str, Any], document: YamlDocument) -> None:
+        self._scope = scope
+        self._document = document
+        self._environment = jinja2.Environment(
+            undefined=jinja2.StrictUndefined,
+            finalize=_present,
+            autoescape=False,  # noqa: S701 - YAML, not HTML
+        )
+
+    def fill(self, values: Any, at: tuple[str | int, ...] = ()) -> Any:  # noqa: ANN401 - any YAML
+        """The values with all templates filled.
+
+        Raises:
+            AudienceFileError: A template cannot be filled.
+        """
+        if isinstance(values, dict):
+            return {key: self.fill(value, (*at, key)) for key, value in values.items()}
+        if isinstance(values, list):
+            return [self.fill(value, (*at, number)) for number, value in enumerate(values)]
+        if not (isinstance(values, str) and "{{" in values):
+            return values
+        try:
+            return self._environment.from_string(values).render(self._scope)
+        except Exception as error:  # noqa: BLE001 - a template may raise anything; all of it is the file's mistake
+            problem = f'the template "{shown(values)}" cannot be filled: {shown(error, at_most=120)}'
+        raise AudienceFileError(
+            self._document.path,
+            Mistake(
+                ".".join(map(str, at)),
+                problem,
+                "a plain value, or {{ env.NAME }} of a variable that is set",
+                self._document.line_of(["attributes", *at]),
+            ),
+        )
 
 
 def _present(value: object) -> object:

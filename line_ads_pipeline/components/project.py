@@ -2,25 +2,29 @@
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
-from line_ads_pipeline.components.errors import AudienceFileError, Mistake
+from line_ads_pipeline.components.assets import SNAPSHOT_STORE
+from line_ads_pipeline.components.errors import AudienceFileError, Mistake, shown
+from line_ads_pipeline.components.frame import COMPONENT_TYPE, check_files, check_refused_files
 from line_ads_pipeline.components.line_audience import LineAudience
-from line_ads_pipeline.components.yaml_document import YamlDocument, shown_path
+from line_ads_pipeline.resources import LineAdsResource, SnapshotStoreResource, WarehouseResource
 
-COMPONENT_TYPE = "line_ads_pipeline.components.LineAudience"
-FIELDS_OF_A_FILE = ("type", "attributes", "requirements", "template_vars_module", "post_processing")
+__all__ = ["COMPONENT_TYPE", "load_audiences"]
+
+_KINDS = (LineAdsResource, SnapshotStoreResource, WarehouseResource)
 
 
 def load_audiences(path_within_project: Path) -> dg.Definitions:
     """Load the project's defs folder, as `dg.load_from_defs_folder` does, with short errors for audience files.
 
-    Beyond what each audience checks of itself: the frame of the file, names used twice, and two audiences that
-    would overwrite each other in LINE.
+    Beyond what each audience checks of itself: where files lie and what surrounds their attributes, the resources
+    they name, names used twice, and two audiences that would overwrite each other in LINE.
 
     Args:
         path_within_project: The folder of the module that calls, below the project's pyproject.toml.
@@ -29,111 +33,86 @@ def load_audiences(path_within_project: Path) -> dg.Definitions:
         AudienceFileError: The first mistake in an audience file.
     """
     try:
-        definitions = dg.load_from_defs_folder(path_within_project=path_within_project)
-        if definitions.component_tree is not None:
-            components = definitions.component_tree.get_all_components(of_type=LineAudience)
-            _check_resources(components, sorted(definitions.resources or {}))
-            _check_together(components)
+        return _load(path_within_project)
     except AudienceFileError as error:
         mistake = error
-    except Exception:
-        found = next(_mistakes_in_frames(path_within_project), None)
-        if found is None:
-            raise
-        mistake = found
-    else:
-        return definitions
     if os.environ.get("DAGSTER_IS_DEFS_VALIDATION_CLI"):
         # `dagster definitions validate` prints the error, and warns of it with its own stack beside
         warnings.filterwarnings("ignore", message="Error loading repository location", category=UserWarning)
     raise mistake from None
 
 
-def _check_resources(components: Sequence[LineAudience], keys: Sequence[str]) -> None:
+def _load(path_within_project: Path) -> dg.Definitions:
+    project = dg.ComponentTree.for_project(path_within_project)
+    folder, root = project.defs_module_path, project.project_root
+    check_files(folder, root=root)
+    try:
+        definitions = dg.load_from_defs_folder(path_within_project=path_within_project)
+    except AudienceFileError:
+        raise
+    except Exception:
+        check_refused_files(folder, root=root)
+        raise
+    if definitions.component_tree is not None:
+        components = definitions.component_tree.get_all_components(of_type=LineAudience)
+        _check_resources(components, definitions.resources or {})
+        _check_together(components)
+    return definitions
+
+
+def _check_resources(components: Sequence[LineAudience], resources: Mapping[str, Any]) -> None:
     for component in components:
         audience = component.audience
-        for field, key in (
-            ("source.warehouse", audience.source.warehouse),
-            ("destination.credentials", audience.destination.credentials),
+        for field, key, kind in (
+            ("source.warehouse", audience.source.warehouse, WarehouseResource),
+            ("destination.credentials", audience.destination.credentials, LineAdsResource),
+            ("", SNAPSHOT_STORE, SnapshotStoreResource),
         ):
-            if key not in keys:
-                close = get_close_matches(key, keys, n=1)
-                raise AudienceFileError(
-                    component.path,
-                    Mistake(
-                        field,
-                        f'"{key}" is not a resource of this project',
-                        f"{field.rpartition('.')[2]}: {close[0]}" if close else f"one of {', '.join(keys)}",
-                    ),
-                )
+            resource = resources.get(key)
+            if isinstance(resource, kind) or (resource is not None and not isinstance(resource, _KINDS)):
+                continue
+            is_not = f"is a {type(resource).__name__}" if resource else "is not a resource of this project"
+            fitting = [name for name in sorted(resources) if isinstance(resources[name], kind)]
+            close = get_close_matches(key, fitting, n=1) or (fitting if len(fitting) == 1 else [])
+            if field and close:
+                remedy = f"{field.rpartition('.')[2]}: {close[0]}"
+            elif field and fitting:
+                remedy = f"one of {', '.join(fitting)}"
+            else:
+                remedy = f'a {kind.__name__} of the key "{shown(key)}" among the resources of the project'
+            raise component.mistaken(Mistake(field, f'"{shown(key)}" {is_not}', remedy))
 
 
 def _check_together(components: Sequence[LineAudience]) -> None:
-    names: dict[str, str] = {}
-    destinations: dict[tuple[str | None, ...], LineAudience] = {}
+    names: dict[str, LineAudience] = {}
+    destinations: dict[tuple[str, ...], LineAudience] = {}
     for component in components:
         audience, destination = component.audience, component.audience.destination
-        if audience.name in names:
-            problem = f'"{audience.name}" is the name of {names[audience.name]} too'
-            raise AudienceFileError(component.path, Mistake("name", problem, "a name of its own"))
-        names[audience.name] = component.path
-        for place in (
-            ("id", destination.ad_account_id, destination.audience_id),
-            ("name", destination.ad_account_id, destination.audience_name, audience.identifier.type),
+        namesake = names.setdefault(audience.name, component)
+        if namesake is not component:
+            problem = f'"{audience.name}" is the name of {namesake.path} too'
+            raise component.mistaken(Mistake("name", problem, "a name of its own"))
+        for field, value, kind in (
+            ("audience_id", destination.audience_id, ""),
+            ("audience_name", destination.audience_name, audience.identifier.type),
         ):
-            if place[2] is None:
+            if value is None:
                 continue
+            place = (field, destination.ad_account_id, value, kind)
             other = destinations.setdefault(place, component)
-            both_add = {destination.sync_mode, other.audience.destination.sync_mode} == {"add"}
-            if other is not component and not both_add:
-                raise AudienceFileError(
-                    component.path,
+            if other is not component and _overwrite_each_other(component, other):
+                raise component.mistaken(
                     Mistake(
-                        "destination",
+                        f"destination.{field}",
                         f"is the same LINE audience as in {other.path}: a mirror would wipe what the other sends",
                         "an audience_name of its own, or sync_mode: add in both files",
-                    ),
+                    )
                 )
 
 
-def _mistakes_in_frames(folder: Path) -> Iterator[AudienceFileError]:
-    """The mistakes outside the attributes, which Dagster finds before a component is asked."""
-    for file in sorted(folder.rglob("defs.yaml")):
-        shown_as = shown_path(file, folder.parent)
-        try:
-            documents = YamlDocument.read_all(file, shown_as=shown_as)
-            for document in documents or [YamlDocument(shown_as, None)]:
-                mistake = _mistake_in_frame(document)
-                if mistake is not None:
-                    yield AudienceFileError(shown_as, mistake)
-        except AudienceFileError as error:
-            yield error
-
-
-def _mistake_in_frame(document: YamlDocument) -> Mistake | None:
-    values = document.values()
-    if not isinstance(values, dict):
-        problem = "is empty" if values is None else "is not a block of fields"
-        return Mistake("", problem, f"type: {COMPONENT_TYPE}, and attributes below it")
-    for field in values:
-        if field not in FIELDS_OF_A_FILE:
-            close = get_close_matches(field, FIELDS_OF_A_FILE, n=1)
-            remedy = close[0] if close else f"{field} indented, below attributes"
-            return Mistake(field, "is not a field at the top of a file", remedy, document.line_of([field]))
-    if "type" not in values:
-        return Mistake("type", "is missing", f"type: {COMPONENT_TYPE}", document.line_of([]))
-    kind = values["type"]
-    if not isinstance(kind, str) or (
-        get_close_matches(kind, [COMPONENT_TYPE], cutoff=0.7) and kind != COMPONENT_TYPE
-    ):
-        return Mistake(
-            "type", f'"{kind}" is not a component', f"type: {COMPONENT_TYPE}", document.line_of(["type"])
-        )
-    if not isinstance(values.get("attributes", {}), dict | None):
-        return Mistake(
-            "attributes",
-            "is not a block of fields",
-            "attributes: with name, source, identifier and destination below it",
-            document.line_of(["attributes"]),
-        )
-    return None
+def _overwrite_each_other(component: LineAudience, other: LineAudience) -> bool:
+    """Whether two files of one audience id, or of one name and type, may not be used together."""
+    one, two = component.audience.destination, other.audience.destination
+    both_known = one.audience_id is not None and two.audience_id is not None
+    same_audience = one.audience_id == two.audience_id or not both_known
+    return same_audience and {one.sync_mode, two.sync_mode} != {"add"}

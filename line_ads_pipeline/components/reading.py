@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from line_ads_pipeline.components.audience_file import Audience
-from line_ads_pipeline.components.errors import AudienceFileError, Mistake
+from line_ads_pipeline.components.errors import AudienceFileError, Mistake, shown
 from line_ads_pipeline.components.yaml_document import YamlDocument
 
 
@@ -50,6 +50,7 @@ _PROBLEMS = {
     "bool_type": "{value} is neither true nor false",
     "int_parsing": "{value} is not a whole number",
     "int_type": "{value} is not a whole number",
+    "int_parsing_size": "{value} is not a whole number of any use",
     "greater_than_equal": "{value} is less than {ge}",
     "less_than_equal": "{value} is more than {le}",
     "string_type": "is {value}, not text",
@@ -63,17 +64,17 @@ _PROBLEMS = {
 def _problem_and_remedy(details: ErrorDetails, location: Sequence[str | int]) -> tuple[str, str]:
     field = str(location[-1]) if location else ""
     context = details.get("ctx", {})
-    shown = _shown(details["input"])
+    value = _shown(details["input"])
     if details["type"] == "extra_forbidden":
         known = sorted(_model_at(location[:-1]).model_fields)
         close = get_close_matches(field, known, n=1)
         return "is not a field here", close[0] if close else f"one of {', '.join(known)}"
     if details["type"] == "literal_error":
         allowed = str(context["expected"]).replace("'", "").replace(" or ", ", ")
-        close = get_close_matches(str(details["input"]), allowed.split(", "), n=1)
-        return f"{shown} is not one of {allowed}", f"{field}: {close[0]}" if close else _example(location)
+        close = get_close_matches(shown(details["input"]), allowed.split(", "), n=1)
+        return f"{value} is not one of {allowed}", f"{field}: {close[0]}" if close else _example(location)
     template = _PROBLEMS.get(details["type"])
-    problem = template.format(value=shown, **context) if template else details["msg"]
+    problem = template.format(value=value, **context) if template else details["msg"]
     return problem, _example(location)
 
 
@@ -86,7 +87,7 @@ def _shown(value: object) -> str:
         case list():
             return "a list"
         case _:
-            return f'"{value}"'
+            return f'"{shown(value)}"'
 
 
 def _model_at(location: Sequence[str | int]) -> type[BaseModel]:

@@ -6,6 +6,13 @@ from collections.abc import Sequence
 import dagster as dg
 
 from line_ads_pipeline.components.audience_file import Audience, RunFrequencyBlock
+from line_ads_pipeline.components.errors import AudienceFileError, Mistake
+
+_SWITCH = {
+    "": True,
+    **dict.fromkeys(("on", "true", "yes", "1"), True),
+    **dict.fromkeys(("off", "false", "no", "0"), False),
+}
 
 
 def run_partitions(frequency: RunFrequencyBlock) -> dg.TimeWindowPartitionsDefinition:
@@ -24,16 +31,34 @@ def run_partitions(frequency: RunFrequencyBlock) -> dg.TimeWindowPartitionsDefin
 
 
 def build_job_and_schedule(audience: Audience, assets: Sequence[dg.AssetsDefinition]) -> dg.Definitions:
-    """The job `sync_<name>` and its schedule, running from the start unless the file or the environment say no."""
+    """The job `sync_<name>` and its schedule, running from the start unless the file or the environment say no.
+
+    Raises:
+        AudienceFileError: `LINE_ADS_SCHEDULES` says neither yes nor no.
+    """
     job = dg.define_asset_job(
         f"sync_{audience.name}",
         selection=dg.AssetSelection.assets(*assets),
         description=f"Syncs {audience.name} to LINE Ads.",
     )
-    running = audience.keep_updated and os.environ.get("LINE_ADS_SCHEDULES", "on").lower() != "off"
+    running = _schedules_are_on() and audience.keep_updated
     schedule = dg.build_schedule_from_partitioned_job(
         job,
         name=f"{audience.name}_schedule",
         default_status=dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED,
     )
     return dg.Definitions(jobs=[job], schedules=[schedule])
+
+
+def _schedules_are_on() -> bool:
+    # read here and not with the resources: a schedule's status is part of its definition, where no resource is open
+    value = os.environ.get("LINE_ADS_SCHEDULES", "")
+    try:
+        return _SWITCH[value.strip().lower()]
+    except KeyError:
+        mistake = Mistake(
+            "LINE_ADS_SCHEDULES",
+            f'"{value}" is neither on nor off',
+            "LINE_ADS_SCHEDULES=off to load every schedule stopped, on or nothing to let them run",
+        )
+    raise AudienceFileError("the environment", mistake)

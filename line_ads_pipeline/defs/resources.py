@@ -36,12 +36,8 @@ def resources() -> dg.Definitions:
                 root=str(PROJECT_ROOT),
             ),
             "snapshots": SnapshotStoreResource(
-                location=_location(os.environ.get("LINE_ADS_STORE") or "data/store")
+                location=_from_environment("LINE_ADS_STORE", "data/store"),
+                root=str(PROJECT_ROOT),
             ),
         },
     )
-
-
-def _location(store: str) -> str:
-    """A relative folder is relative to the project's root, whatever the working directory of a run."""
-    return store if "://" in store else str(PROJECT_ROOT / store)

@@ -118,6 +118,19 @@ class Store:
         reader = self._open(audience, snapshot, stop=(offset + count) * snapshot.record_width)
         return SnapshotChunk(reader, record_width=snapshot.record_width, offset=offset, count=count)
 
+    def holds(self, audience: str, snapshot: Snapshot) -> bool:
+        """Tell whether a snapshot is there in its right size, without reading it.
+
+        Raises:
+            InvalidName: The audience's name is no path segment.
+            StoreUnavailable: The place cannot be read.
+        """
+        try:
+            self._open(audience, snapshot, stop=0).close()
+        except (SnapshotNotFound, SnapshotDamaged):
+            return False
+        return True
+
     def verify(self, audience: str, snapshot: Snapshot) -> None:
         """Read a whole snapshot and check its size, its order and that its digest is its name.
 

@@ -7,7 +7,7 @@ import pytest
 
 from line_ads_pipeline.simulator import Simulator
 from line_ads_pipeline.store import Store
-from line_ads_pipeline.sync import Destination
+from line_ads_pipeline.sync import AudienceRecords, Destination
 
 PEOPLE = "SELECT * FROM (VALUES ('a@example.com'), ('b@example.com'), (NULL)) AS people(email)"
 OUR_FILE = Destination(audience="fans", ad_account_id="A1", id_type="HASHED_EMAIL").file_name(
@@ -86,17 +86,10 @@ def expired_audience(simulator, _store):
 
 
 def record(store, audience_id):
-    store.write_document(
-        {
-            "ad_account_id": "A10000000001",
-            "id_type": "HASHED_EMAIL",
-            "named": "Fans",
-            "audience_id": audience_id,
-        },
-        "audiences",
-        "fans",
-        "destination",
+    fans = Destination(
+        audience="fans", ad_account_id="A10000000001", id_type="HASHED_EMAIL", audience_name="Fans"
     )
+    AudienceRecords(store, "fans").record_audience(fans, audience_id)
 
 
 def deleted_audience(_simulator, store):
@@ -264,9 +257,9 @@ def test_a_project_without_a_store(connected, project, table):
     result = connected("check", "-m", project(resources=no_store), "--json")
 
     assert result.exit_code == 1
-    destination = json.loads(result.stdout)["checks"][-1]
-    assert destination["outcome"] == "failed"
-    assert "there is no resource snapshots" in destination["remedy"]
+    (finding,) = json.loads(result.stdout)["checks"]
+    assert finding["outcome"] == "failed"
+    assert '"snapshots" is not a resource of this project' in finding["remedy"]
 
 
 def test_a_mistake_in_an_audience_file(check, audience_file):

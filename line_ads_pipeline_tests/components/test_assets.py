@@ -1,15 +1,18 @@
 """The three assets of an audience, materialised by Dagster against a real DuckDB file and the simulator."""
 
 import hashlib
+import logging
+import os
 import stat
-from datetime import UTC, datetime
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import duckdb
 import pytest
 from dagster._core.test_utils import freeze_time
 
-from line_ads_pipeline.components import LineAudience
+from line_ads_pipeline.components import AudienceFileError, LineAudience
 from line_ads_pipeline.components.audience_file import Audience
 from line_ads_pipeline.resources import LineAdsResource, SnapshotStoreResource, WarehouseResource
 from line_ads_pipeline.simulator import Fault
@@ -21,6 +24,21 @@ NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 def sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def attributes() -> dict:
+    """Those of an audience file, few as they can be."""
+    return {
+        "name": "vip",
+        "source": {"table": "customers"},
+        "identifier": {"type": "email"},
+        "destination": {"ad_account_id": ACCOUNT, "audience_name": "VIP customers"},
+    }
+
+
+def definitions_of(values: dict) -> dg.Definitions:
+    component = LineAudience(Audience.model_validate(values))
+    return component.build_defs(dg.ComponentTree.for_test().load_context)
 
 
 class Project:
@@ -40,12 +58,7 @@ class Project:
             "warehouse": WarehouseResource(url="duckdb:///warehouse.duckdb", root=str(folder)),
             "snapshots": SnapshotStoreResource(location=str(folder / "store")),
         }
-        self.attributes = {
-            "name": "vip",
-            "source": {"table": "customers"},
-            "identifier": {"type": "email"},
-            "destination": {"ad_account_id": ACCOUNT, "audience_name": "VIP customers"},
-        }
+        self.attributes = attributes()
 
     def execute(self, sql: str) -> None:
         with duckdb.connect(self.folder / "warehouse.duckdb") as connection:
@@ -58,9 +71,7 @@ class Project:
                 connection.execute("INSERT INTO customers VALUES (?, TIMESTAMP '2026-11-01')", [email])
 
     def definitions(self) -> dg.Definitions:
-        component = LineAudience(Audience.model_validate(self.attributes))
-        context = dg.ComponentTree.for_test().load_context
-        return component.build_defs(context)
+        return definitions_of(self.attributes)
 
     def run(self, *selection: str, run_date: str = TODAY, now: datetime = NOW, config: dict | None = None):
         """Materialise; the whole audience, or the assets named."""
@@ -69,15 +80,40 @@ class Project:
                 list(self.definitions().assets),
                 instance=self.instance,
                 partition_key=run_date,
-                resources=self.resources | {"line_ads": LineAdsResource(**self.line_ads)},
+                resources=self.all_resources(),
                 selection=[dg.AssetKey(["vip", name]) for name in selection] or None,
                 run_config={"ops": {f"vip__{op}": {"config": c} for op, c in (config or {}).items()}},
                 raise_on_error=False,
             )
 
-    def metadata(self, result, name: str) -> dict:
+    def all_resources(self) -> dict:
+        return self.resources | {"line_ads": LineAdsResource(**self.line_ads)}
+
+    def retries(self) -> int:
+        """How often a failing step is tried again under a policy of one retry."""
+        assets = list(self.definitions().assets)
+        job = dg.define_asset_job("patient", op_retry_policy=dg.RetryPolicy(max_retries=1))
+        definitions = dg.Definitions(assets=assets, jobs=[job], resources=self.all_resources())
+        with freeze_time(NOW):
+            result = definitions.resolve_job_def("patient").execute_in_process(
+                instance=self.instance, partition_key=TODAY, raise_on_error=False
+            )
+        assert not result.success
+        return sum(event.is_step_up_for_retry for event in result.all_events)
+
+    def event(self, result, name: str) -> dg.AssetMaterialization:
         (event,) = result.asset_materializations_for_node(f"vip__{name}")
-        return {key: value.value for key, value in event.metadata.items()}
+        return event
+
+    def metadata(self, result, name: str) -> dict:
+        return {key: value.value for key, value in self.event(result, name).metadata.items()}
+
+    def data_version(self, result, name: str) -> str:
+        return self.event(result, name).tags["dagster/data_version"]
+
+    def snapshots(self) -> list:
+        """The snapshot files in the store."""
+        return [file for file in (self.folder / "store" / "snapshots").rglob("*") if file.is_file()]
 
 
 def failure(result) -> str:
@@ -116,7 +152,9 @@ def test_materialisations_count_what_became_of_the_rows(project, simulator):
     assert project.metadata(result, "source_segment")["dagster/row_count"] == 6
     assert project.metadata(result, "source_segment")["nulls"] == 1
     hashed = project.metadata(result, "hashed_identifiers")
-    assert {key: hashed[key] for key in hashed if key != "snapshot"} == {
+    assert datetime.now(UTC).timestamp() - hashed.pop("hashed_at") < 3600
+    assert len(hashed.pop("snapshot")) == 64
+    assert hashed == {
         "rows": 6,
         "identifiers": 2,
         "already_hashed": 1,
@@ -243,6 +281,10 @@ def test_a_past_run_date_keeps_the_snapshot_it_has(project):
     again = project.run("hashed_identifiers", now=datetime(2026, 11, 22, 12, tzinfo=UTC))
 
     assert project.metadata(again, "hashed_identifiers") == first
+    (warning,) = [
+        entry for entry in project.instance.all_logs(again.run_id) if entry.level == logging.WARNING
+    ]
+    assert "run date 2026-11-21 is past (the newest is 2026-11-22)" in warning.user_message
 
 
 def test_a_mirror_of_an_older_run_date_is_refused(project, simulator):
@@ -341,12 +383,311 @@ def test_the_snapshots_of_plain_mobile_ad_ids_are_private_and_few(project):
         project.customers(f"ea7583cd-a667-48bc-b806-42ecb2b4860{last_digit}")
         project.run(run_date=f"2026-11-{day}", now=datetime(2026, 11, day, 12, tzinfo=UTC))
 
-    snapshots = [file for file in (project.folder / "store" / "snapshots").rglob("*") if file.is_file()]
-    assert len(snapshots) == 1
-    assert stat.S_IMODE(snapshots[0].stat().st_mode) == 0o600
+    (snapshot,) = project.snapshots()
+    assert stat.S_IMODE(snapshot.stat().st_mode) == 0o600
+
+
+def noon(day: int) -> datetime:
+    return datetime(2026, 11, day, 12, tzinfo=UTC)
+
+
+def hash_days(project, *days: int) -> None:
+    """Hash other members on each day, sending none."""
+    for day in days:
+        project.customers(f"ea7583cd-a667-48bc-b806-42ecb2b486{day}", f"person{day}@example.com")
+        result = project.run("source_segment", "hashed_identifiers", run_date=f"2026-11-{day}", now=noon(day))
+        assert result.success
+
+
+def hash_plain_ids_of_two_days(project) -> None:
+    project.attributes["identifier"] = {"type": "ifa", "column": "email"}
+    hash_days(project, 21, 22)
+
+
+def hash_past_the_retention(project) -> None:
+    hash_days(project, 21)
+    (old,) = project.snapshots()
+    long_ago = datetime.now(UTC) - timedelta(days=31)
+    os.utime(old, (long_ago.timestamp(), long_ago.timestamp()))
+    hash_days(project, 22, 23, 24)
+    assert not old.exists()
+
+
+def test_hashing_removes_older_plain_mobile_ad_ids(project):
+    hash_plain_ids_of_two_days(project)
+
+    assert len(project.snapshots()) == 1
+
+
+REMOVED = [(hash_plain_ids_of_two_days, 22), (hash_past_the_retention, 24)]
+
+
+@pytest.mark.parametrize("asset", ["hashed_identifiers", "line_custom_audience"])
+@pytest.mark.parametrize(("prepare", "newest"), REMOVED, ids=["plain mobile ad ids", "digests after 30 days"])
+def test_a_past_run_date_whose_snapshot_was_removed_says_so(project, simulator, prepare, newest, asset):
+    prepare(project)
+
+    said = failure(project.run(asset, now=noon(newest)))
+
+    assert "vip: the snapshot of the run date 2026-11-21 is no longer in the store" in said
+    assert f"materialise the run date 2026-11-{newest}, or give hashed_identifiers" in said
+    assert "allow_late_snapshot" in said
+    assert not simulator.requests
+
+
+@pytest.mark.parametrize(("prepare", "newest"), REMOVED, ids=["plain mobile ad ids", "digests after 30 days"])
+def test_a_past_run_date_whose_snapshot_was_removed_may_be_hashed_again(project, prepare, newest):
+    prepare(project)
+    config = {"hashed_identifiers": {"allow_late_snapshot": True}}
+
+    assert project.run("hashed_identifiers", now=noon(newest), config=config).success
+    assert project.run("line_custom_audience", now=noon(newest)).success
+
+
+def test_a_late_snapshot_that_is_there_is_not_hashed_again(project):
+    hash_days(project, 21)
+    project.customers("somebody.else@example.com")
+    config = {"hashed_identifiers": {"allow_late_snapshot": True}}
+
+    again = project.run("hashed_identifiers", now=noon(22), config=config)
+
+    assert [file.name for file in project.snapshots()] == [project.data_version(again, "hashed_identifiers")]
+
+
+@pytest.mark.parametrize("damage", [lambda file: file.unlink(), lambda file: os.truncate(file, 1)], ids=["gone", "cut short"])  # fmt: skip
+def test_a_lost_snapshot_of_the_newest_run_date_is_hashed_again(project, simulator, damage):
+    hash_days(project, 21)
+    damage(*project.snapshots())
+
+    assert "Materialise hashed_identifiers with it again" in failure(project.run("line_custom_audience"))
+    assert not simulator.requests
+    assert project.run("hashed_identifiers", "line_custom_audience").success
 
 
 def test_a_rejected_upload_says_what_line_said(project, simulator):
     simulator.inject(Fault(call="upload", status=400, reasons=("INVALID_FILE_CONTENT",)))
 
     assert "INVALID_FILE_CONTENT" in failure(project.run())
+
+
+@pytest.mark.parametrize("asset", ["source_segment", "hashed_identifiers", "line_custom_audience"])
+def test_a_store_that_cannot_be_opened_is_said_in_plain_words(project, asset):
+    project.resources["snapshots"] = SnapshotStoreResource(location="gopher://here")
+
+    assert failure(project.run(asset)).startswith(
+        "dagster._core.definitions.events.Failure: vip: gopher://here is no place for a store"
+    )
+
+
+@pytest.mark.parametrize(
+    ("fault", "changes", "retries"),
+    [
+        (Fault(call="list", status=429, times=None), {}, 1),
+        (Fault(call="list", status=503, times=None), {}, 1),
+        (None, {"line_ads": {"base_url": "http://127.0.0.1:1/api"}}, 1),
+        (None, {"line_ads": {"secret_key": "wrong"}}, 0),
+        (Fault(call="list", status=400, times=None), {}, 0),
+        (None, {"destination": {"audience_id": "5343822743474"}}, 0),
+        (None, {"source": {"table": "custommers"}}, 0),
+        (None, {"identifier": {"column": "updated_at"}}, 0),
+        (None, {"identifier": {"type": "ifa", "column": "email"}}, 0),
+        (None, {"snapshots": "gopher://here"}, 0),
+    ],
+    ids=[
+        "rate limited",
+        "server error",
+        "no network",
+        "wrong keys",
+        "rejected request",
+        "unknown audience",
+        "missing table",
+        "column of another type",
+        "no valid identifiers",
+        "no such store",
+    ],
+)
+def test_only_what_may_pass_by_itself_is_worth_a_retry(project, simulator, fault, changes, retries):
+    project.line_ads |= changes.pop("line_ads", {})
+    if location := changes.pop("snapshots", None):
+        project.resources["snapshots"] = SnapshotStoreResource(location=location)
+    for block, fields in changes.items():
+        project.attributes[block] |= fields
+    if fault is not None:
+        simulator.inject(fault)
+
+    assert project.retries() == retries
+
+
+def test_a_refused_run_is_not_worth_a_retry(project):
+    only_hashing = project.definitions().assets[1:2]
+    project.definitions = lambda: dg.Definitions(assets=only_hashing)
+
+    assert project.retries() == 0
+
+
+class TalkativeWarehouse(WarehouseResource):
+    """A resource whose failure quotes a person, as a driver's might."""
+
+    @contextmanager
+    def open(self):
+        yield int("himitsu@example.com")
+
+
+def test_the_text_of_an_unexpected_error_is_withheld_and_its_class_and_place_are_given(project):
+    project.resources["warehouse"] = TalkativeWarehouse(url="duckdb:///x.duckdb")
+
+    result = project.run()
+
+    said = failure(result)
+    assert "vip: stopped by an unexpected ValueError in open:" in said
+    assert "< _describe:" in said
+    logged = [str(entry) for entry in project.instance.all_logs(result.run_id)]
+    assert "himitsu" not in "".join([*map(str, result.all_events), *logged])
+
+
+def test_an_expected_error_is_shown_without_the_one_it_was_made_from(project):
+    project.attributes["source"]["table"] = "custommers"
+
+    (event,) = [event for event in project.run().all_events if event.is_step_failure]
+
+    shown = event.step_failure_data.error.to_string()
+    assert shown.count("There is no table or view custommers") == 1
+    assert "TableNotFound" not in shown
+
+
+def test_the_data_version_of_a_segment_is_that_of_its_source(project):
+    project.attributes["source"]["updated_at"] = "updated_at"
+
+    result = project.run("source_segment")
+
+    version = project.data_version(result, "source_segment")
+    assert version == project.metadata(result, "source_segment")["source_version"]
+    assert version.startswith("2026-11-01")
+    assert project.data_version(project.run("source_segment"), "source_segment") == version
+    project.execute("UPDATE customers SET updated_at = TIMESTAMP '2026-11-02'")
+    assert project.data_version(project.run("source_segment"), "source_segment") != version
+
+
+def test_a_segment_without_a_cheap_marker_is_new_at_every_look(project):
+    first, second = project.run("source_segment"), project.run("source_segment")
+
+    assert project.data_version(first, "source_segment") != project.data_version(second, "source_segment")
+    assert project.metadata(first, "source_segment")["source_version"].startswith("none: ")
+
+
+def test_the_data_version_of_a_snapshot_is_that_of_its_members(project):
+    versions = []
+    for emails in (["a@example.com", "b@example.com"], ["B@example.com", "a@example.com"], ["a@example.com"]):
+        project.customers(*emails)
+        result = project.run("source_segment", "hashed_identifiers")
+        versions.append(project.data_version(result, "hashed_identifiers"))
+        assert project.metadata(result, "hashed_identifiers")["snapshot"] == versions[-1]
+
+    assert versions[0] == versions[1] != versions[2]
+
+
+def test_the_columns_that_are_shown_are_those_of_the_description(project):
+    """The warehouse hides names that look like data: a file without a header has a person as its header."""
+    (project.folder / "people.csv").write_text("email,taro@example.jp,090-1234-5678\nhanako@example.jp,x,y\n")
+    project.attributes["source"] = {"path": "people.csv"}
+
+    metadata = project.metadata(project.run("source_segment"), "source_segment")
+
+    columns = metadata["dagster/column_schema"].columns
+    assert [(column.name, column.type) for column in columns] == [
+        ("email", "VARCHAR"),
+        ("(column 2)", "VARCHAR"),
+        ("(column 3)", "VARCHAR"),
+    ]
+    assert metadata["identifier_column"] == "email"
+    assert "taro" not in str(metadata)
+
+
+def test_the_types_of_columns_are_shown(project):
+    metadata = project.metadata(project.run("source_segment"), "source_segment")
+
+    columns = metadata["dagster/column_schema"].columns
+    assert {column.name: column.type for column in columns} == {"email": "VARCHAR", "updated_at": "TIMESTAMP"}
+
+
+def specs(**changed) -> dict:
+    """What the asset catalogue shows, by the last part of the key."""
+    assets = definitions_of(attributes() | changed).assets
+    return {spec.key.path[-1]: spec for asset in assets for spec in asset.specs}
+
+
+def test_owners_own_all_three_assets():
+    owners = ["team:crm", "owner@example.com"]
+
+    assert [spec.owners for spec in specs(owners=owners).values()] == [owners] * 3
+
+
+def test_descriptions_begin_with_that_of_the_file():
+    own = {name: spec.description for name, spec in specs().items()}
+
+    described = specs(description="Three orders or more")
+
+    assert {name: spec.description for name, spec in described.items()} == {
+        name: f"Three orders or more. {text}" for name, text in own.items()
+    }
+    assert "no identifier" in own["source_segment"]
+    assert "email identifiers" in own["hashed_identifiers"]
+    assert "VIP customers in LINE Ads" in own["line_custom_audience"]
+
+
+def test_an_audience_that_is_given_by_id_is_described_by_it():
+    destination = {"ad_account_id": ACCOUNT, "audience_id": "5343822743474"}
+
+    spec = specs(destination=destination)["line_custom_audience"]
+
+    assert "5343822743474 in LINE Ads" in spec.description
+    assert spec.metadata["audience"] == "5343822743474"
+
+
+@pytest.mark.parametrize(("source", "kind"), [({"table": "customers"}, "table"), ({"query": "SELECT 1"}, "table"), ({"path": "people.csv"}, "file")], ids=["table", "query", "file"])  # fmt: skip
+def test_kinds_tell_where_data_is(source, kind):
+    assert {name: spec.kinds for name, spec in specs(source=source).items()} == {
+        "source_segment": {kind},
+        "hashed_identifiers": {"polars"},
+        "line_custom_audience": {"line"},
+    }
+
+
+def test_the_destination_is_in_the_catalogue():
+    metadata = specs()["line_custom_audience"].metadata
+
+    assert {key: value for key, value in metadata.items() if not key.startswith("dagster")} == {
+        "ad_account_id": ACCOUNT,
+        "audience": "VIP customers",
+        "sync_mode": "mirror",
+    }
+
+
+@pytest.mark.parametrize("typed", [None, "", "on", "ON", " true ", "yes", "1"])
+def test_schedules_run_unless_the_environment_says_no(monkeypatch, typed):
+    assert schedule_status(monkeypatch, typed) == dg.DefaultScheduleStatus.RUNNING
+
+
+@pytest.mark.parametrize("typed", ["off", "Off", " FALSE", "no", "0"])
+def test_schedules_are_stopped_where_the_environment_says_no(monkeypatch, typed):
+    assert schedule_status(monkeypatch, typed) == dg.DefaultScheduleStatus.STOPPED
+
+
+@pytest.mark.parametrize("keep_updated", [True, False])
+@pytest.mark.parametrize("typed", ["of", "disabled", "None", "2"])
+def test_a_switch_that_says_neither_is_refused_at_load(monkeypatch, typed, keep_updated):
+    with pytest.raises(AudienceFileError) as raised:
+        schedule_status(monkeypatch, typed, keep_updated=keep_updated)
+
+    assert str(raised.value) == (
+        f'the environment\n  LINE_ADS_SCHEDULES: "{typed}" is neither on nor off\n'
+        "  Instead: LINE_ADS_SCHEDULES=off to load every schedule stopped, on or nothing to let them run"
+    )
+
+
+def schedule_status(monkeypatch, typed: str | None, **changed) -> dg.DefaultScheduleStatus:
+    monkeypatch.delenv("LINE_ADS_SCHEDULES", raising=False)
+    if typed is not None:
+        monkeypatch.setenv("LINE_ADS_SCHEDULES", typed)
+    (schedule,) = definitions_of(attributes() | changed).schedules
+    return schedule.default_status

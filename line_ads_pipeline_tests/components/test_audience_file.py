@@ -4,13 +4,16 @@ from datetime import UTC, date, datetime
 
 import dagster as dg
 import pytest
+import yaml
 from dagster._core.test_utils import freeze_time
 
-from line_ads_pipeline.components import LineAudience
+from line_ads_pipeline.components import AudienceFileError, LineAudience
 from line_ads_pipeline.components.audience_file import Audience
 from line_ads_pipeline.components.reading import read_audience
 from line_ads_pipeline.components.schedule import run_partitions
 from line_ads_pipeline.components.yaml_document import YamlDocument
+from line_ads_pipeline.identifiers import EmailRules, IfaRules, PhoneRules
+from line_ads_pipeline.sync import Destination
 
 MINIMAL = """\
 name: vip
@@ -47,6 +50,16 @@ def test_a_name_is_the_text_that_was_typed(tmp_path, typed, meant):
     assert audience.destination.audience_name == meant
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["VIP  customers", "ลูกค้า VIP", "優良顧客", "👩‍👩‍👧 families", "Ranges ♥️", "سوق\u200cها", "x" * 120],
+)
+def test_a_name_may_hold_what_can_be_seen(tmp_path, name):
+    audience = read(tmp_path, destination=f'{{ad_account_id: A1, audience_name: "{name}"}}')
+
+    assert audience.destination.audience_name == name
+
+
 def test_norway_is_a_country(tmp_path):
     audience = read(tmp_path, identifier="{type: phone, default_country: NO}")
 
@@ -67,12 +80,102 @@ def test_a_start_date_may_be_quoted_or_not(tmp_path, typed):
     )
 
 
+@pytest.mark.parametrize("day", [date(2000, 1, 1), date(2100, 12, 31)])
+def test_a_start_date_may_be_of_this_century(tmp_path, day):
+    audience = read(tmp_path, run_frequency=f"{{start_date: {day}, time_zone: Asia/Tokyo}}")
+
+    assert audience.run_frequency.start_date == day
+    assert schedule_of(audience).name == "vip_schedule"
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/Argentina/Ushuaia", "Etc/GMT-9", "Japan"])
+def test_a_time_zone_is_any_iana_name(tmp_path, zone):
+    assert read(tmp_path, run_frequency=f"{{time_zone: {zone}}}").run_frequency.time_zone == zone
+
+
+@pytest.mark.parametrize(
+    ("identifier", "columns", "rules"),
+    [
+        ("{type: email}", ("email",), EmailRules()),
+        ("{type: email, column: mail}", ("mail",), EmailRules()),
+        ("{type: email, strict_line_characters: true}", ("email",), EmailRules(strict_line_characters=True)),
+        ("{type: phone}", ("phone",), PhoneRules()),
+        (
+            "{type: phone, default_country: JP, phone_format: national, phone_validation: possible}",
+            ("phone",),
+            PhoneRules(default_country="JP", phone_format="national", phone_validation="possible"),
+        ),
+        ("{type: ifa}", ("ifa", "idfa", "gaid", "advertising_id"), IfaRules()),
+        (
+            "{type: ifa, ifa_case: upper}",
+            ("ifa", "idfa", "gaid", "advertising_id"),
+            IfaRules(ifa_case="upper"),
+        ),
+        ("{type: ifa, column: maid, hash_ifa: true}", ("maid",), IfaRules(hash_ifa=True)),
+    ],
+)
+def test_the_identifier_block_gives_columns_and_rules(tmp_path, identifier, columns, rules):
+    block = read(tmp_path, identifier=identifier).identifier
+
+    assert (block.columns, block.to_rules()) == (columns, rules)
+
+
+def test_the_destination_is_that_of_the_file(tmp_path):
+    audience = read(
+        tmp_path,
+        identifier="{type: ifa}",
+        destination="{ad_account_id: A2, audience_name: VIP, adopt: true}",
+    )
+
+    assert audience.to_destination() == Destination(
+        audience="vip", ad_account_id="A2", id_type="IFA", audience_name="VIP", audience_id=None, adopt=True
+    )
+
+
 @pytest.mark.parametrize(
     ("typed", "meant"),
     [("true", True), ("yes", True), ("on", True), ("false", False), ("no", False), ("off", False)],
 )
 def test_truth_values_are_those_of_yaml(tmp_path, typed, meant):
     assert read(tmp_path, keep_updated=typed).keep_updated is meant
+
+
+def test_a_file_may_hold_several_audiences(tmp_path):
+    file = tmp_path / "defs.yaml"
+    file.write_text("a: {b: [1, {c: 2}]}\n---\na:\n  b:\n    - 1\n    - c: 2\n")
+    first, second = YamlDocument.read_all(file, shown_as="defs.yaml")
+
+    assert first.values() == second.values() == {"a": {"b": ["1", {"c": "2"}]}}
+    assert (first.line_of(["a", "b", 1, "c"]), second.line_of(["a", "b", 1, "c"])) == (1, 6)
+    assert second.line_of(["a", "nothing"]) == 3
+
+
+@pytest.mark.parametrize("loader", [yaml.SafeLoader, yaml.CSafeLoader], ids=["Python", "C"])
+def test_files_are_read_alike_with_and_without_the_reader_in_c(tmp_path, loader):
+    file = tmp_path / "defs.yaml"
+    file.write_text("é: [1, ~, null, 0x1F, '~', 9:30, on]\nc:\n  <<: {d: xy}\n")
+    (document,) = YamlDocument.read_all(file, shown_as="defs.yaml", loader=loader)
+
+    assert document.values() == {"é": ["1", None, None, "0x1F", "~", "9:30", "on"], "c": {"d": "xy"}}
+    assert document.line_of(["c", "d"]) == 3
+    for text, words in (
+        ("a: !x y", "tag"),
+        ("a: " + "[" * 30_000, "nests"),
+        ("a: {{ b }}", '"{{ b }}"'),
+        ("a: 'b", "YAML"),
+    ):
+        file.write_text(text)
+        with pytest.raises(AudienceFileError, match=words):
+            YamlDocument.read_all(file, shown_as="defs.yaml", loader=loader)
+
+
+def test_the_line_of_a_merged_field_is_where_it_stands(tmp_path):
+    file = tmp_path / "defs.yaml"
+    file.write_text("x: &x\n  a: 1\n  b: 2\ny:\n  b: 3\n  <<: *x\n")
+    (document,) = YamlDocument.read_all(file, shown_as="defs.yaml")
+
+    assert document.values()["y"] == {"a": "1", "b": "3"}
+    assert (document.line_of(["y", "a"]), document.line_of(["y", "b"])) == (2, 5)
 
 
 def test_anchors_and_merge_keys_work(tmp_path):
@@ -123,13 +226,31 @@ def test_the_newest_run_date_is_the_local_date_of_the_last_promised_moment(
         assert partitions.get_last_partition_key() == run_date
 
 
-def schedule_of(audience: Audience) -> dg.ScheduleDefinition:
+def definitions_of(audience: Audience) -> dg.Definitions:
     component = LineAudience(audience)
-    definitions = dg.Definitions.merge(
+    return dg.Definitions.merge(
         component.build_defs(dg.ComponentTree.for_test().load_context),
         dg.Definitions(resources={key: object() for key in ("warehouse", "line_ads", "snapshots")}),
     )
-    return definitions.resolve_schedule_def("vip_schedule")
+
+
+def schedule_of(audience: Audience) -> dg.ScheduleDefinition:
+    return definitions_of(audience).resolve_schedule_def("vip_schedule")
+
+
+def test_the_assets_show_owners_and_description(tmp_path):
+    audience = read(tmp_path, owners='["team:crm", "ana@example.com"]', description="Our best customers")
+    specs = definitions_of(audience).resolve_all_asset_specs()
+
+    assert {spec.key.to_user_string() for spec in specs} == {
+        "vip/source_segment",
+        "vip/hashed_identifiers",
+        "vip/line_custom_audience",
+    }
+    for spec in specs:
+        assert list(spec.owners) == ["team:crm", "ana@example.com"]
+        assert spec.group_name == "vip"
+        assert spec.description.startswith("Our best customers. ")
 
 
 # Dagster's own schedules call what it deprecates

@@ -63,8 +63,8 @@ MISTAKES = {
     "ad account with a slash": ("A10000000001", "A1/x", ["destination.ad_account_id", '"A1/x"']),
     "no audience": ("    audience_name: VIP customers\n", "", ["destination", "names no audience", "audience_name:"]),
     "audience name too long": ("VIP customers", "V" * 121, ["destination.audience_name", "121 characters", "120"]),
-    "credentials": ("sync_mode: mirror", "credentials: line_adds", ["destination.credentials", "not a resource", "line_ads"]),
-    "warehouse": ("updated_at: updated_at", "warehouse: snowflake", ["source.warehouse", "not a resource", "snapshots, warehouse"]),
+    "credentials": ("sync_mode: mirror", "credentials: line_adds", ["line 15", "destination.credentials", "not a resource", "credentials: line_ads"]),
+    "warehouse": ("updated_at: updated_at", "warehouse: snowflake", ["source.warehouse", "line 8", "not a resource", "warehouse: warehouse"]),
     "sync mode": ("sync_mode: mirror", "sync_mode: replace", ["destination.sync_mode", "mirror, add"]),
     "rows per upload not a number": ("sync_mode: mirror", "max_records_per_upload: many", ["max_records_per_upload", "whole number"]),
     "too many rows per upload": ("sync_mode: mirror", "max_records_per_upload: 2000000", ["max_records_per_upload", "1500000"]),
@@ -84,15 +84,80 @@ MISTAKES = {
     "depends_on": ("updated_at: updated_at", "depends_on: [marts/vip]", ["source.depends_on", "not supported yet"]),
     "incremental": ("sync_mode: mirror", "incremental: true", ["destination.incremental", "not supported yet"]),
     "late_after": ("every: daily", "every: daily\n    late_after: 6h", ["run_frequency.late_after", "not supported yet"]),
-    "template of an unset variable": ("A10000000001", '"{{ env.NO_SUCH_VARIABLE }}"', ["NO_SUCH_VARIABLE", "not set"]),
+    "template of an unset variable": ("A10000000001", '"{{ env.NO_SUCH_VARIABLE }}"', ["line 13", "destination.ad_account_id", "NO_SUCH_VARIABLE", "not set"]),
     "component type": ("LineAudience\n", "LineAudiense\n", ["line 1", "type", "LineAudience"]),
     "no component type": ("type: line_ads_pipeline.components.LineAudience\n", "", ["type", "is missing"]),
     "field at the top": ("attributes:", "name: x\nattributes:", ["line 2", "name", "attributes"]),
     "no attributes": (GOOD.split("\n", 1)[1], "", ["name", "is missing"]),
     "attributes are a list": (GOOD.split("\n", 1)[1], "attributes: [a]\n", ["attributes", "not a block"]),
     "tab": ("    table:", "\ttable:", ["line 7", "YAML"]),
+    "tab before a value": ("column: email", "column: \temail", ["line 11", "YAML"]),
     "unclosed quote": ('"09:30"', '"09:30', ["YAML"]),
     "empty file": (GOOD, "", ["is empty", "type:"]),
+    "template without quotes": ("ad_account_id: A10000000001", "ad_account_id: {{ env.X }}", ["line 13", "destination.ad_account_id", "without quotes", 'ad_account_id: "{{ env.X }}"']),
+    "template of a variable without quotes": ("table: marts.vip_customers", "table: {{ table }}", ["line 7", "source.table", 'table: "{{ table }}"']),
+    "template without quotes, and more": ("A10000000001", "{{ env.X }}-1", ["line 13", "YAML", '"{{ env.NAME }}"']),
+    "component type without its package": ("line_ads_pipeline.components.LineAudience", "LineAudience", ["line 1", "type:", '"LineAudience"', "type: line_ads_pipeline.components.LineAudience"]),
+    "component type of an unknown package": ("line_ads_pipeline.components.LineAudience", "line_ads.LineAudience", ["line 1", '"line_ads.LineAudience"', "type: line_ads_pipeline.components.LineAudience"]),
+    "component type of an unknown package of others": ("line_ads_pipeline.components.LineAudience", "crm.Segment", ["line 1", '"crm.Segment"', "type: line_ads_pipeline.components.LineAudience"]),
+    "component type that is no component": ("line_ads_pipeline.components.LineAudience", "line_ads_pipeline.components.load_audiences", ["line 1", "is not a component"]),
+    "component type is a block": ("type: line_ads_pipeline.components.LineAudience", "type: {a: b}", ["line 1", "type:", "is not a component"]),
+    "tag of others": ("A10000000001", "!env X", ["line 13", "destination.ad_account_id", '"!env"']),
+    "tag of Python": ("A10000000001", "!!python/object/apply:os.getcwd []", ["line 13", "destination.ad_account_id", '"!!python/object/apply:os.getcwd"']),
+    "tag of a number": ("A10000000001", '!!int "x"', ["line 13", "destination.ad_account_id", '"!!int"']),
+    "tag of a field's name": ("ad_account_id:", "!x ad_account_id:", ["line 13", "destination.ad_account_id", "not the name of a field"]),
+    "equals sign": ("name: vip_customers", "name: =", ["line 3", "name:", '"=" means something else']),
+    "hexadecimal without digits": ("name: vip_customers", "name: 0x_", ["line 3", "name:", '"0x_"']),
+    "merge of a text": ("sync_mode: mirror", "<<: hello", ["line 15", "destination.<<", "not a block"]),
+    "merge of texts": ("sync_mode: mirror", "<<: [hello]", ["line 15", "destination.<<", "not a block"]),
+    "list for a field's name": ("sync_mode: mirror", "? [a]\n    : b", ["line 15", "destination", "list in place of a field's name"]),
+    "truth value for a field's name": ("keep_updated: true", "on: true", ["line 20", "on:", "not the name of a field"]),
+    "number for a field's name": ("keep_updated: true", "2026: true", ["line 20", "2026:", "not the name of a field"]),
+    "reference to itself": ("A10000000001", "&a [*a]", ["line 13", "destination.ad_account_id", "holds itself"]),
+    "reference to the block around": ("destination:\n    ad_account_id: A10000000001", "destination: &a\n    ad_account_id: *a", ["line 13", "destination.ad_account_id", "holds itself"]),
+    "deep nesting": ("A10000000001", "[" * 3000 + "]" * 3000, ["line 13", "nests more than 20 blocks"]),
+    "many references": ("A10000000001", "[&a b" + ", *a" * 21 + "]", ["line 13", "more than 20 references"]),
+    "number of 5,000 digits": ("A10000000001", "9" * 5000, ["line 13", "destination.ad_account_id", "5000 characters"]),
+    "quoted number of 5,000 digits": ("sync_mode: mirror", 'max_records_per_upload: "' + "9" * 5000 + '"', ["line 15", "max_records_per_upload", "whole number"]),
+    "day of 5,000 digits": ("every: daily", 'every: monthly\n    day_of_month: "' + "9" * 5000 + '"', ["line 18", "day_of_month", "1 to 28"]),
+    "day after the last of every month": ("every: daily", "every: monthly\n    day_of_month: 29", ["day_of_month", '"29"', "1 to 28"]),
+    "day before the first": ("every: daily", "every: monthly\n    day_of_month: 0", ["day_of_month", '"0"', "1 to 28"]),
+    "first day of the calendar": ("every: daily", 'every: daily\n    start_date: "0001-01-01"', ["line 18", "run_frequency.start_date", "2000 and 2100"]),
+    "last day of the calendar": ("every: daily", 'every: daily\n    start_date: "9999-12-31"', ["line 18", "run_frequency.start_date", "2000 and 2100"]),
+    "start date without hyphens": ("every: daily", "every: daily\n    start_date: 20260101", ["start_date", "YYYY-MM-DD"]),
+    "start date by week": ("every: daily", "every: daily\n    start_date: 2026-W01-1", ["start_date", "YYYY-MM-DD"]),
+    "start date that does not exist": ("every: daily", "every: daily\n    start_date: 2026-02-30", ["start_date", '"2026-02-30"', "YYYY-MM-DD"]),
+    "requirements are a list": ("attributes:", "requirements: [x]\nattributes:", ["line 2", "requirements", "{env:"]),
+    "requirements of a wrong kind": ("attributes:", "requirements: {env: X}\nattributes:", ["line 2", "requirements", "{env:"]),
+    "post_processing is a text": ("attributes:", "post_processing: x\nattributes:", ["line 2", "post_processing", "{assets:"]),
+    "post_processing of a wrong kind": ("attributes:", "post_processing: {assets: x}\nattributes:", ["line 2", "post_processing", "{assets:"]),
+    "post_processing of texts": ("attributes:", "post_processing: {assets: [{attributes: x}]}\nattributes:", ["line 2", "post_processing", "{assets:"]),
+    "template variables that are not there": ("attributes:", "template_vars_module: no_such_module\nattributes:", ["line 2", "template_vars_module", '"no_such_module"']),
+    "template variables that are not beside": ("attributes:", "template_vars_module: .template_vars\nattributes:", ["line 2", '".template_vars"']),
+    "template variables are a list": ("attributes:", "template_vars_module: [x]\nattributes:", ["line 2", "template_vars_module"]),
+    "value of six lines": ("type: email", "type: |\n" + "      mail\n" * 6, ["line 10", "identifier.type", '"mail mail mail mail mail mail" is not one of']),
+    "template in a query of five lines": ("table: marts.vip_customers\n    updated_at: updated_at", "query: |\n" + "      SELECT\n" * 4 + "      {{ nothing }}", ["line 7", "source.query", "nothing", "SELECT SELECT"]),
+    "template that is not one": ("A10000000001", '"{{ % }}"', ["line 13", "destination.ad_account_id", "cannot be filled"]),
+    "template in a list": ('["team:crm"]', '["{{ nothing }}"]', ["line 5", "owners.0", "nothing"]),
+    "value of 20,000 characters": ("type: email", "type: " + "x" * 20000, ["line 10", "identifier.type", "xxx…"]),
+    "field of 20,000 characters": ("keep_updated: true", '? "' + "x" * 20000 + '"\n  : true', ["line 20", "xxx…", "not a field"]),
+    "audience name with a line break": ("audience_name: VIP customers", 'audience_name: "VIP\\ncustomers"', ["line 14", "audience_name", "line break"]),
+    "audience name with a carriage return": ("audience_name: VIP customers", 'audience_name: "VIP\\rcustomers"', ["line 14", "audience_name", "control character"]),
+    "audience name with a trailing blank": ("audience_name: VIP customers", 'audience_name: "VIP customers "', ["line 14", "audience_name", "with a blank", "audience_name: VIP customers"]),
+    "audience name with a leading blank": ("audience_name: VIP customers", 'audience_name: "\u3000VIP customers"', ["line 14", "with a blank"]),
+    "audience name that cannot be seen": ("audience_name: VIP customers", 'audience_name: "\u200b"', ["line 14", "audience_name", "blank"]),
+    "audience name that looks blank": ("audience_name: VIP customers", 'audience_name: "\u3164"', ["line 14", "audience_name", "blank"]),
+    "warehouse is the store": ("updated_at: updated_at", "warehouse: snapshots", ["line 8", "source.warehouse", "SnapshotStoreResource", "warehouse: warehouse"]),
+    "warehouse is the API": ("updated_at: updated_at", "warehouse: line_ads", ["line 8", "LineAdsResource", "warehouse: warehouse"]),
+    "credentials are a warehouse": ("sync_mode: mirror", "credentials: warehouse", ["line 15", "WarehouseResource", "credentials: line_ads"]),
+    "time zone of this machine": ("Asia/Tokyo", "localtime", ["time_zone", '"localtime"', "time_zone: Asia/Tokyo"]),
+    "time zone by file": ("Asia/Tokyo", "/etc/localtime", ["time_zone", '"/etc/localtime"', "time_zone: Asia/Tokyo"]),
+    "time zone by continent": ("Asia/Tokyo", "Asia", ["time_zone", '"Asia"', "time_zone: Asia/Tokyo"]),
+    "time zone by city": ("Asia/Tokyo", "bangkok", ["time_zone", '"bangkok"', "time_zone: Asia/Bangkok"]),
+    "time zone without leap seconds": ("Asia/Tokyo", "posix/Asia/Taipei", ["time_zone", "time_zone: Asia/Taipei"]),
+    "time in other digits": ('"09:30"', '"٠٩:٣٠"', ["time_of_day", '"09:30"']),
+    "owner that Dagster refuses": ('["team:crm"]', '["佐藤@example.com"]', ["line 5", "owners.0"]),
+    "adopt beside an id": ("sync_mode: mirror", 'audience_id: "1"\n    adopt: true', ["line 16", "destination.adopt", "no effect", "leave"]),
 }  # fmt: skip
 
 
@@ -107,7 +172,8 @@ def project(tmp_path, monkeypatch, request, dagster_home):
     """Makes a Dagster project around audience files, importable under a name of its own."""
     name = "project_" + re.sub(r"\W", "_", request.node.name)[-60:]
 
-    def make(**files: str) -> str:
+    def make(*, others: dict[str, str] | None = None, **files: str) -> str:
+        """A module to load; `files` are audiences by folder, `others` further files of the defs folder."""
         root = tmp_path / "root" / name
         (root / "defs").mkdir(parents=True)
         (root / "pyproject.toml").write_text(
@@ -127,6 +193,10 @@ def project(tmp_path, monkeypatch, request, dagster_home):
         for folder, text in files.items():
             file = root / "defs" / "audiences" / folder / "defs.yaml"
             file.parent.mkdir(parents=True)
+            file.write_text(text)
+        for path, text in (others or {}).items():
+            file = root / "defs" / path
+            file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)
         return f"{name}.definitions"
 
@@ -160,6 +230,7 @@ def test_a_mistake_is_one_clear_error(old, new, words, project, caplog):
 
     assert exit_code == 1
     assert len(error.splitlines()) <= 5, error
+    assert max(map(len, error.splitlines())) < 500
     assert "defs/audiences/vip/defs.yaml" in error
     assert "Instead: " in error
     assert [word for word in words if word not in error] == [], error
@@ -176,28 +247,128 @@ def other(text: str, **changes: str) -> str:
     return text
 
 
-def test_two_files_of_one_name_are_a_mistake(project, caplog):
-    exit_code, error = validate(project(a=GOOD, b=other(GOOD, audience_name="Others")), caplog)
+IDENTIFIED = GOOD.replace(
+    "audience_name: VIP customers", 'audience_name: VIP customers\n    audience_id: "1"'
+)
+
+# the file b beside the file a, and words that the error must hold
+PAIRS = {
+    "name": (GOOD, other(GOOD, audience_name="Others"), ["line 3", "name:", '"vip_customers"']),
+    "audience name": (GOOD, other(GOOD, name="others"), ["line 14", "destination.audience_name", "sync_mode: add"]),
+    "audience id": (IDENTIFIED, other(IDENTIFIED, name="others", audience_name="Others"), ["line 15", "destination.audience_id", "sync_mode: add"]),
+    "name of an audience of known id": (IDENTIFIED, other(GOOD, name="others"), ["line 14", "destination.audience_name", "sync_mode: add"]),
+    "audience id with another identifier type": (IDENTIFIED, other(IDENTIFIED, name="others", audience_name="Others").replace("type: email\n    column: email", "type: phone\n    column: email"), ["line 15", "destination.audience_id"]),
+    "a mirror beside an add": (other(GOOD, sync_mode="add"), other(GOOD, name="others"), ["line 14", "destination.audience_name", "sync_mode: add"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("a", "b", "words"), PAIRS.values(), ids=PAIRS.keys())
+def test_two_files_of_one_audience_are_a_mistake(a, b, words, project, caplog):
+    exit_code, error = validate(project(a=a, b=b), caplog)
 
     assert exit_code == 1
     assert len(error.splitlines()) <= 5
-    assert "b/defs.yaml" in error
-    assert "a/defs.yaml" in error
+    assert "b/defs.yaml, line" in error
+    assert [word for word in [*words, "a/defs.yaml"] if word not in error] == [], error
 
 
-def test_two_mirrors_of_one_audience_are_a_mistake(project, caplog):
-    exit_code, error = validate(project(a=GOOD, b=other(GOOD, name="others")), caplog)
+# a file that may stand beside GOOD
+NEIGHBOURS = {
+    "another audience name": other(GOOD, name="others", audience_name="Others"),
+    "another ad account": other(GOOD, name="others", ad_account_id="A10000000002"),
+    "another identifier type": other(GOOD, name="others").replace(
+        "type: email\n    column: email", "type: phone"
+    ),
+}
 
-    assert exit_code == 1
-    assert len(error.splitlines()) <= 5
-    assert "b/defs.yaml" in error
-    assert "sync_mode: add" in error
+
+@pytest.mark.parametrize("neighbour", NEIGHBOURS.values(), ids=NEIGHBOURS.keys())
+def test_two_files_of_two_audiences_are_valid(neighbour, project, caplog):
+    assert validate(project(a=GOOD, b=neighbour), caplog) == (0, "")
+
+
+def test_two_audience_ids_of_one_name_are_two_audiences(project, caplog):
+    another = other(IDENTIFIED, name="others", audience_id='"2"')
+
+    assert validate(project(a=IDENTIFIED, b=another), caplog) == (0, "")
 
 
 def test_two_files_may_add_to_one_audience(project, caplog):
     both = {"a": other(GOOD, sync_mode="add"), "b": other(GOOD, sync_mode="add", name="others")}
 
     assert validate(project(**both), caplog) == (0, "")
+
+
+# files of the defs folder beside or instead of an audience, and words that the error must hold
+MISPLACED = {
+    "defs.yml": ({"audiences/b/defs.yml": GOOD}, ["audiences/b/defs.yml", "is not read", "b/defs.yaml"]),
+    "a name of its own": ({"audiences/vip.yaml": GOOD}, ["audiences/vip.yaml", "is not read", "audiences/vip/defs.yaml"]),
+    "hidden by the folder above": ({"audiences/defs.yaml": other(GOOD, name="a"), "audiences/b/defs.yaml": GOOD}, ["audiences/b/defs.yaml", "no further than defs/audiences/defs.yaml"]),
+    "hidden by one further above": ({"audiences/defs.yaml": other(GOOD, name="a"), "audiences/b/c/defs.yaml": GOOD}, ["audiences/b/c/defs.yaml", "no further than defs/audiences/defs.yaml"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("files", "words"), MISPLACED.values(), ids=MISPLACED.keys())
+def test_an_audience_file_that_dagster_would_not_read_is_a_mistake(files, words, project, caplog):
+    exit_code, error = validate(project(others=files), caplog)
+
+    assert exit_code == 1
+    assert len(error.splitlines()) <= 5
+    assert [word for word in words if word not in error] == [], error
+
+
+# files of other components, and of editors, that are none of ours
+FILES_OF_OTHERS = {
+    "notes.yaml": "type: x\n",
+    "audiences/.backup/defs.yaml": GOOD.replace("email", "mail"),
+    "others/defs.yaml": "type: .part.Part\nattributes:\n  text: !!str x\n",
+    "others/part.py": "import dagster as dg\nclass Part(dg.Component, dg.Model, dg.Resolvable):\n    text: str\n"
+    "    def build_defs(self, context):\n        return dg.Definitions()\n",
+    "folder/defs.yaml": "type: dagster.DefsFolderComponent\n",
+    "folder/below/defs.yaml": other(GOOD, name="below", audience_name="Below"),
+}
+
+
+def test_files_of_others_are_left_alone(project, caplog):
+    assert validate(project(others=FILES_OF_OTHERS, vip=GOOD), caplog) == (0, "")
+
+
+def test_a_mistake_of_another_component_is_reported_by_dagster(project, caplog):
+    others = {"others/defs.yaml": "type: dagster.DefinitionsComponent\nattributes: {paths: x}\n"}
+    exit_code, error = validate(project(others=others, vip=GOOD), caplog)
+
+    assert exit_code == 1
+    assert "Instead" not in error
+    assert "paths" in error
+
+
+WITHOUT_STORE = (
+    "import dagster as dg\n"
+    "from line_ads_pipeline.resources import LineAdsResource, WarehouseResource\n"
+    "@dg.definitions\ndef resources():\n    return dg.Definitions(resources={'line_ads': LineAdsResource(), "
+    "'warehouse': WarehouseResource(url='duckdb:///x.duckdb')})\n"
+)
+OWN_KINDS = (
+    "import dagster as dg\n"
+    "from line_ads_pipeline.resources import LineAdsResource, SnapshotStoreResource\n"
+    "class Mine(LineAdsResource):\n    pass\n"
+    "@dg.resource\ndef warehouse():\n    return None\n"
+    "@dg.definitions\ndef resources():\n    return dg.Definitions(resources={'line_ads': Mine(), "
+    "'warehouse': warehouse, 'snapshots': SnapshotStoreResource(location='x')})\n"
+)
+
+
+def test_a_project_without_a_snapshot_store_is_a_mistake(project, caplog):
+    exit_code, error = validate(project(others={"resources.py": WITHOUT_STORE}, vip=GOOD), caplog)
+
+    assert exit_code == 1
+    assert len(error.splitlines()) <= 5
+    assert '"snapshots" is not a resource of this project' in error
+    assert "Instead: a SnapshotStoreResource" in error
+
+
+def test_resources_may_be_subclasses_or_of_kinds_of_ones_own(project, caplog):
+    assert validate(project(others={"resources.py": OWN_KINDS}, vip=GOOD), caplog) == (0, "")
 
 
 def test_the_command_itself_prints_the_error(project, tmp_path):

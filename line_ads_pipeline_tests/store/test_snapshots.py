@@ -24,6 +24,8 @@ from line_ads_pipeline.store import (
     SnapshotDamaged,
     SnapshotNotFound,
     Store,
+    bucket,
+    folder,
 )
 from line_ads_pipeline.store import store as store_module
 
@@ -359,3 +361,27 @@ def test_what_is_no_snapshot_is_not_pruned(tmp_path):
 def test_other_widths_are_refused(store, width):
     with pytest.raises(ValueError, match="a record has 32 or 36 bytes"):
         store.write_snapshot("vip", rows([]), record_width=width)
+
+
+def test_a_snapshot_is_held_until_it_is_removed(store):
+    """Of its audience alone, also when it has no members."""
+    for members in (some_digests(2), []):
+        snapshot, _ = store.write_snapshot("vip", rows(members), record_width=DIGEST_WIDTH)
+        assert store.holds("vip", snapshot)
+        assert not store.holds("all", snapshot)
+        store.prune_snapshots("vip", keep=[], older_than=FAR_AHEAD)
+        assert not store.holds("vip", snapshot)
+
+
+def test_a_snapshot_that_was_cut_short_is_not_held(tmp_path):
+    store = Store(tmp_path)
+    snapshot, _ = store.write_snapshot("vip", rows(some_digests(2)), record_width=DIGEST_WIDTH)
+    os.truncate(tmp_path / "snapshots" / "vip" / snapshot.digest, DIGEST_WIDTH)
+    assert not store.holds("vip", snapshot)
+
+
+def test_whether_a_snapshot_is_held_is_told_without_reading_it(store, monkeypatch):
+    snapshot, _ = store.write_snapshot("vip", rows(some_digests(2)), record_width=DIGEST_WIDTH)
+    for reader in (folder._FolderReader, bucket._BucketReader):
+        monkeypatch.delattr(reader, "read_at")
+    assert store.holds("vip", snapshot)

@@ -344,3 +344,38 @@ def store_file(store, digest):
 
 def store_folder(store):
     return store._place._root
+
+
+def test_a_colleagues_replace_that_failed_changed_nothing_and_is_passed_over(
+    simulator, sync, colleague, members_of
+):
+    first = sync(range(20, 22), partition="2026-11-20")
+    simulator.inject(refused(skip=1))
+    with pytest.raises(RejectedRequest):
+        sync(range(8))
+    simulator.inject(Fault(call="upload", job_failed_type="INTERNAL_ERROR"))
+    colleague(range(50, 53), action="REPLACE", audience_id=first.audience_id)
+    before = len(simulator.requests)
+
+    result = sync(range(8))
+
+    actions = [request.action for request in simulator.requests[before:] if request.job_id]
+    assert actions == ["ADD", "ADD"]
+    assert result.resumed
+    assert simulator.members(first.audience_id) == members_of(range(8))
+
+
+def test_without_file_names_a_running_job_may_be_ours_until_its_size_is_known(
+    simulator, sync, colleague, members_of
+):
+    first = sync(range(2), mode="add", partition="2026-11-20")
+    simulator.inject(Fault(call="upload-job", times=None, hide_file_names=True))
+    simulator.inject(Fault(call="upload", job_polls=2))
+
+    def meddling():
+        simulator.inject(Fault(call="upload", job_polls=8))
+        colleague(range(50, 57), audience_id=first.audience_id)
+
+    sync(range(10, 13), mode="add", sleep=once(meddling))
+
+    assert simulator.members(first.audience_id) == members_of([0, 1, *range(10, 13), *range(50, 57)])

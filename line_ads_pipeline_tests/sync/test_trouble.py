@@ -1,6 +1,7 @@
 """Other people's uploads, lost answers and changed audience files never cost anybody their place, nor bring others in."""
 
 import io
+import os
 
 import pytest
 
@@ -15,7 +16,6 @@ from line_ads_pipeline.sync import (
 )
 
 ACCOUNT = "A10000000001"
-REFUSED = Fault(call="upload", status=400, reasons=("INVALID_VALUE",))
 
 
 def refused(*, skip: int = 0) -> Fault:
@@ -379,3 +379,77 @@ def test_without_file_names_a_running_job_may_be_ours_until_its_size_is_known(
     sync(range(10, 13), mode="add", sleep=once(meddling))
 
     assert simulator.members(first.audience_id) == members_of([0, 1, *range(10, 13), *range(50, 57)])
+
+
+def test_the_expired_audience_of_the_name_does_not_stand_in_the_way_of_a_lost_answer(
+    simulator, sync, members_of
+):
+    simulator.add_audience(ACCOUNT, name="VIP customers", status="EXPIRED")
+    simulator.inject(Fault(call="upload", drop="before"))
+
+    result = sync(range(8), recreate=True)
+
+    assert simulator.members(result.audience_id) == members_of(range(8))
+
+
+def test_an_unfinished_add_does_not_go_on_as_a_mirror_of_the_same_snapshot(simulator, sync, members_of):
+    sync(range(20, 22), mode="add", partition="2026-11-19")
+    simulator.inject(refused(skip=1))
+    with pytest.raises(RejectedRequest):
+        sync(range(8), mode="add")
+
+    result = sync(range(8), mode="mirror")
+
+    assert simulator.members(result.audience_id) == members_of(range(8))
+
+
+def test_a_sync_that_goes_on_counts_for_the_run_date_that_asked_for_it(simulator, sync):
+    simulator.inject(refused(skip=1))
+    with pytest.raises(RejectedRequest):
+        sync(range(8), partition="2026-11-20")
+    sync(range(8), partition="2026-11-22")
+
+    with pytest.raises(OlderThanConfirmed, match="2026-11-22"):
+        sync(range(4), partition="2026-11-21")
+
+
+def test_finishing_an_earlier_add_does_not_turn_the_confirmed_run_date_back(simulator, sync):
+    sync(range(3), mode="add", partition="2026-11-21")
+    simulator.inject(refused(skip=1))
+    with pytest.raises(RejectedRequest):
+        sync(range(8), mode="add", partition="2026-11-22")
+    sync(range(20, 22), mode="add", partition="2026-11-23")
+
+    with pytest.raises(OlderThanConfirmed, match="2026-11-23"):
+        sync(range(4), mode="add", partition="2026-11-22")
+
+
+def test_a_snapshot_that_an_unfinished_sync_needs_is_not_removed(
+    simulator, sync, synchroniser, snapshot_of, store
+):
+    simulator.inject(refused(skip=1))
+    with pytest.raises(RejectedRequest):
+        sync(range(8))
+    records = synchroniser().records
+    needed = records.running_sync().snapshot
+
+    age(store)
+    records.prune(snapshot_of(range(30, 33)))
+
+    assert store.holds("vip", needed)
+
+
+def test_a_snapshot_that_was_confirmed_is_not_removed(sync, synchroniser, snapshot_of, store):
+    confirmed = snapshot_of(range(8))
+    sync(range(8))
+    age(store)
+
+    synchroniser().records.prune(snapshot_of(range(30, 33)))
+
+    assert store.holds("vip", confirmed)
+
+
+def age(store):
+    """Make every snapshot older than any is kept for its age alone."""
+    for file in store_files(store):
+        os.utime(file, (0, 0))

@@ -19,6 +19,7 @@ from line_ads_pipeline.components.audience_file import Audience
 from line_ads_pipeline.components.errors import (
     LateSnapshot,
     NothingToSend,
+    RulesChanged,
     RunRefused,
     SegmentNotDescribed,
     SnapshotGone,
@@ -100,15 +101,14 @@ def build_assets(
         with _in_plain_words(audience):
             records = _records(audience, context)
             kept = records.read("partitions", context.partition_key)
-            held = kept is not None and _is_held(records, kept)
             newest = partitions.get_last_partition_key()
-            if context.partition_key == newest or (config.allow_late_snapshot and not held):
+            usable = kept is not None and _is_held(records, kept) and _has_rules_of(audience, kept)
+            if context.partition_key == newest or (config.allow_late_snapshot and not usable):
                 kept = _hash_segment(audience, context, records)
             elif kept is None:
                 raise LateSnapshot(context.partition_key, newest)
-            elif not held:
-                raise SnapshotGone(context.partition_key, newest)
             else:
+                _check_usable(audience, records, kept, context.partition_key, newest)
                 context.log.warning(
                     "The run date %s is past (the newest is %s): its snapshot of %s is kept, whatever changed since.",
                     context.partition_key,
@@ -146,8 +146,7 @@ def build_assets(
             kept = records.read("partitions", context.partition_key)
             if kept is None:
                 raise NothingToSend(context.partition_key)
-            if not _is_held(records, kept):
-                raise SnapshotGone(context.partition_key, partitions.get_last_partition_key())
+            _check_usable(audience, records, kept, context.partition_key, partitions.get_last_partition_key())
             snapshot = Snapshot.from_document(kept["snapshot"])
             line_ads = getattr(context.resources, destination.credentials)
             with line_ads.client() as client:
@@ -172,6 +171,24 @@ def build_assets(
 
 def _records(audience: Audience, context: dg.AssetExecutionContext) -> AudienceRecords:
     return AudienceRecords(getattr(context.resources, SNAPSHOT_STORE).open(), audience.name)
+
+
+def _check_usable(
+    audience: Audience, records: AudienceRecords, kept: Mapping[str, Any], run_date: str, newest: str | None
+) -> None:
+    """Refuse a snapshot that is gone, or that was made by other rules: hashes do not tell what they are of."""
+    if not _has_rules_of(audience, kept):
+        raise RulesChanged(run_date, newest)
+    if not _is_held(records, kept):
+        raise SnapshotGone(run_date, newest)
+
+
+def _has_rules_of(audience: Audience, kept: Mapping[str, Any]) -> bool:
+    return bool(kept["identifier"] == _rules_document(audience))
+
+
+def _rules_document(audience: Audience) -> dict[str, Any]:
+    return {"type": audience.identifier.type, **asdict(audience.identifier.to_rules())}
 
 
 def _is_held(records: AudienceRecords, kept: Mapping[str, Any]) -> bool:
@@ -212,6 +229,7 @@ def _hash_segment(
     kept = {
         "snapshot": snapshot.to_document(),
         "tally": asdict(tally),
+        "identifier": _rules_document(audience),
         "hashed_at": datetime.now(UTC).isoformat(),
     }
     records.write(kept, "partitions", context.partition_key)

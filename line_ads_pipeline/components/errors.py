@@ -4,6 +4,7 @@
 * RunRefused
   + LateSnapshot
   + SnapshotGone
+  + RulesChanged
   + SegmentNotDescribed
   + NothingToSend
 """
@@ -103,4 +104,19 @@ class NothingToSend(RunRefused):
     def __init__(self, run_date: str) -> None:
         super().__init__(
             f"there is no snapshot for the run date {run_date}. Materialise hashed_identifiers with it."
+        )
+
+
+class RulesChanged(RunRefused):
+    """The snapshot holds identifiers of another type or form than the audience file asks for now."""
+
+    def __init__(self, run_date: str, newest: str | None) -> None:
+        again = (
+            f"the run date {newest}, or hashed_identifiers of {run_date} with the run config allow_late_snapshot: true"
+            if run_date != newest
+            else "hashed_identifiers with it again"
+        )
+        super().__init__(
+            f"the identifier block of the audience file has changed since the run date {run_date} was hashed. "
+            f"Materialise {again}."
         )

@@ -24,11 +24,6 @@ class EmailRules:
         """Bytes of one identifier."""
         return SHA256_BYTES
 
-    @property
-    def case_insensitive(self) -> bool:
-        """Whether two identifiers that differ in case only are the same."""
-        return False
-
 
 @dataclass(frozen=True)
 class PhoneRules:
@@ -64,11 +59,6 @@ class PhoneRules:
         """Bytes of one identifier."""
         return SHA256_BYTES
 
-    @property
-    def case_insensitive(self) -> bool:
-        """Whether two identifiers that differ in case only are the same."""
-        return False
-
 
 @dataclass(frozen=True)
 class IfaRules:
@@ -95,11 +85,6 @@ class IfaRules:
     def record_width(self) -> int:
         """Bytes of one identifier."""
         return SHA256_BYTES if self.hash_ifa else IFA_BYTES
-
-    @property
-    def case_insensitive(self) -> bool:
-        """Whether two identifiers that differ in case only are the same."""
-        return not self.hash_ifa and self.ifa_case == "preserve"
 
 
 Rules = EmailRules | PhoneRules | IfaRules

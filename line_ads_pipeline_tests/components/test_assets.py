@@ -691,3 +691,25 @@ def schedule_status(monkeypatch, typed: str | None, **changed) -> dg.DefaultSche
         monkeypatch.setenv("LINE_ADS_SCHEDULES", typed)
     (schedule,) = definitions_of(attributes() | changed).schedules
     return schedule.default_status
+
+
+def test_a_snapshot_of_other_rules_is_never_sent(project, simulator):
+    """Hashes of e-mail addresses would be taken for phone numbers."""
+    project.run("source_segment")
+    project.run("hashed_identifiers")
+    project.attributes["identifier"] = {"type": "phone", "column": "email", "phone_format": "as_given"}
+
+    result = project.run("line_custom_audience")
+
+    assert "identifier block" in failure(result)
+    assert not simulator.requests
+
+
+def test_a_past_run_date_is_not_kept_under_other_rules(project):
+    project.run()
+    project.attributes["identifier"] = {"type": "email", "strict_line_characters": True}
+    later = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+    assert "allow_late_snapshot" in failure(project.run("hashed_identifiers", now=later))
+    config = {"hashed_identifiers": {"allow_late_snapshot": True}}
+    assert project.run("hashed_identifiers", now=later, config=config).success

@@ -66,3 +66,17 @@ def synchroniser(line_ads_client: LineAdsClient, store) -> Callable[..., Synchro
         )
 
     return make
+
+
+@pytest.fixture
+def sync(synchroniser, snapshot_of):
+    def run(people=range(8), *, rows=None, partition="2026-11-21", recreate=False, **changes):
+        snapshot = snapshot_of(people)
+        return synchroniser(**changes).sync(
+            snapshot,
+            rows=len(people) if rows is None else rows,
+            partition=partition,
+            recreate_audience=recreate,
+        )
+
+    return run

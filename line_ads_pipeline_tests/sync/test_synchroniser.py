@@ -21,20 +21,6 @@ def uploads(simulator):
     return [(request.action, request.row_count) for request in simulator.requests if request.job_id]
 
 
-@pytest.fixture
-def sync(synchroniser, snapshot_of):
-    def run(people=range(8), *, rows=None, partition="2026-11-21", recreate=False, **changes):
-        snapshot = snapshot_of(people)
-        return synchroniser(**changes).sync(
-            snapshot,
-            rows=len(people) if rows is None else rows,
-            partition=partition,
-            recreate_audience=recreate,
-        )
-
-    return run
-
-
 def test_a_mirror_replaces_with_its_first_chunk_and_adds_the_others(simulator, sync, members_of):
     result = sync(range(8))
 

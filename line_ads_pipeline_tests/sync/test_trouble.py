@@ -23,20 +23,6 @@ def refused(*, skip: int = 0) -> Fault:
 
 
 @pytest.fixture
-def sync(synchroniser, snapshot_of):
-    def run(people, *, rows=None, partition="2026-11-21", recreate=False, **changes):
-        snapshot = snapshot_of(people)
-        return synchroniser(**changes).sync(
-            snapshot,
-            rows=len(people) if rows is None else rows,
-            partition=partition,
-            recreate_audience=recreate,
-        )
-
-    return run
-
-
-@pytest.fixture
 def colleague(line_ads_client, members_of):
     """Uploads beside the pipeline, to an audience of an id or to a new one of a name."""
 

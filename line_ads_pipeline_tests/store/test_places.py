@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -32,12 +33,15 @@ def files(root):
     return sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
 
 
-@pytest.fixture
-def file_size_limit():
-    """Lets writes beyond a size fail as they do on a full disk."""
+@contextmanager
+def file_size_limit(size):
+    """Lets writes beyond a size fail as on a full disk; no longer than needed, since it holds for pytest's own too."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077], ids=oct)
@@ -73,19 +77,18 @@ def test_a_folder_may_be_given_as_text(tmp_path):
 @pytest.mark.parametrize(
     "limit", [pytest.param(1_000, id="while splitting"), pytest.param(100_000, id="while merging")]
 )
-def test_a_full_disk_is_said_and_nothing_half_written_stays(tmp_path, file_size_limit, limit):
+def test_a_full_disk_is_said_and_nothing_half_written_stays(tmp_path, limit):
     store = Store(tmp_path)
-    file_size_limit(limit)
-    with pytest.raises(StoreFull, match=r"no space left in the store in .*LINE_ADS_STORE"):
+    full = pytest.raises(StoreFull, match=r"no space left in the store in .*LINE_ADS_STORE")
+    with full, file_size_limit(limit):
         store.write_snapshot("vip", frame(5_000), record_width=DIGEST_WIDTH)
     assert files(tmp_path) == []
 
 
-def test_a_full_disk_leaves_the_old_document(tmp_path, file_size_limit):
+def test_a_full_disk_leaves_the_old_document(tmp_path):
     store = Store(tmp_path)
     store.write_document({"old": True}, "one")
-    file_size_limit(10)
-    with pytest.raises(StoreFull):
+    with pytest.raises(StoreFull), file_size_limit(10):
         store.write_document({"new": "x" * 100}, "one")
     assert store.read_document("one") == {"old": True}
     assert files(tmp_path) == ["documents/one.json"]

@@ -106,7 +106,12 @@ class Command:
         self.process.wait()
 
     def _printed(self) -> str:
-        return "".join(file.read_text(encoding="utf-8", errors="replace") for file in self.outputs)
+        """The output, and what Dagster captured of it: it copies a step's output to its own only as time allows."""
+        folder = self.outputs[0].parent
+        captured = [file for kind in ("*.out", "*.err") for file in sorted(folder.rglob(kind))]
+        return "".join(
+            file.read_text(encoding="utf-8", errors="replace") for file in (*self.outputs, *captured)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

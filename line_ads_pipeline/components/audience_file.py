@@ -19,14 +19,13 @@ from pydantic_core import PydanticCustomError
 
 from line_ads_pipeline.components.errors import shown
 from line_ads_pipeline.identifiers import EmailRules, IfaRules, PhoneRules, Rules
-from line_ads_pipeline.line_ads import IdType
+from line_ads_pipeline.line_ads import NAME_LIMIT, IdType
 from line_ads_pipeline.sync import Destination, SyncMode
 from line_ads_pipeline.warehouse import FileSource, QuerySource, Source, TableSource
 
 Weekday = Literal["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"]
 
 MOST_ROWS_PER_UPLOAD = 1_500_000
-LONGEST_AUDIENCE_NAME = 120
 LAST_DAY_EVERY_MONTH_HAS = 28
 START_YEARS = range(2000, 2101)
 """A year beyond is a slip, and date arithmetic in time zones fails near the ends of the calendar."""
@@ -73,8 +72,8 @@ def _form(pattern: str, meaning: str) -> AfterValidator:
 
 
 def _short_enough(name: str) -> str:
-    if len(name) > LONGEST_AUDIENCE_NAME:
-        raise mistake(f"has {len(name)} characters, LINE takes {LONGEST_AUDIENCE_NAME}")
+    if len(name) > NAME_LIMIT:
+        raise mistake(f"has {len(name)} characters, LINE takes {NAME_LIMIT}")
     return name
 
 

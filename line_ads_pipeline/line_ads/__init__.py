@@ -2,6 +2,7 @@
 
 from line_ads_pipeline.line_ads.client import (
     FILE_SIZE_LIMIT,
+    NAME_LIMIT,
     LineAdsClient,
 )
 from line_ads_pipeline.line_ads.errors import (
@@ -34,6 +35,7 @@ from line_ads_pipeline.line_ads.signing import LineAdsAuth
 __all__ = [
     "FILE_SIZE_LIMIT",
     "FUNCTION_TYPES",
+    "NAME_LIMIT",
     "AdAccountNotFound",
     "AudienceNotFound",
     "AudienceTypeMismatch",

@@ -31,7 +31,8 @@ FILE_SIZE_LIMIT = 62_914_560
 """Bytes that LINE accepts in one uploaded file (60 MiB)."""
 
 _FILE_NAME_LIMIT = 64
-_NAME_LIMIT = 120
+NAME_LIMIT = 120
+"""Characters of an audience's name, from LINE's specification."""
 _COMPARED_LIMIT = 4
 _PAGE_SIZE = 100
 
@@ -326,5 +327,5 @@ def _segment(some_id: str) -> str:
 
 
 def _check_name(name: str) -> None:
-    if not (name.strip() and len(name) <= _NAME_LIMIT):
-        raise ValueError(f"an audience name has 1 to {_NAME_LIMIT} characters, not {len(name)}")
+    if not (name.strip() and len(name) <= NAME_LIMIT):
+        raise ValueError(f"an audience name has 1 to {NAME_LIMIT} characters, not {len(name)}")

@@ -49,11 +49,7 @@ def jobs_of(chunk: Chunk, jobs: Iterable[UploadJob], *, sync: Sync, destination:
             and job.id not in elsewhere
             and job.type in {None, _JOB_TYPES[chunk.action]}
         ):
-            if (
-                job.audience_count == chunk.count
-                or (job.is_finished and job.audience_count is None)
-                or (job.is_failed and job.audience_count is None)
-            ):
+            if job.audience_count == chunk.count or (job.audience_count is None and not job.is_running):
                 sized.append(job)
             elif job.is_running:
                 running.append(job)

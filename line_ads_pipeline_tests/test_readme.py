@@ -30,6 +30,7 @@ from line_ads_pipeline.components.audience_file import (
     IdentifierBlock,
     RunFrequencyBlock,
     SourceBlock,
+    UpdateBlock,
 )
 from line_ads_pipeline.components.errors import LateSnapshot
 from line_ads_pipeline.components.project import COMPONENT_TYPE
@@ -123,15 +124,19 @@ def default_of(field: FieldInfo) -> str:
         return "needed"
     match field.get_default(call_default_factory=True):
         case None | []:
-            return "none"
+            text = "false" if UpdateBlock in get_args(field.annotation) else "none"
         case bool(value):
-            return str(value).lower()
+            text = str(value).lower()
         case time() as value:
-            return f"{value:%H:%M}"
+            text = f"{value:%H:%M}"
+        case timedelta() as value:
+            minutes = int(value.total_seconds()) // 60
+            text = f"{minutes}m" if minutes % 60 else f"{minutes // 60}h"
         case RunFrequencyBlock() as value:
-            return f"{value.every} at {value.time_of_day:%H:%M} {value.time_zone}"
+            text = f"{value.every} at {value.time_of_day:%H:%M} {value.time_zone}"
         case value:
-            return str(value)
+            text = str(value)
+    return text
 
 
 def choices_of(annotation: object) -> set[str]:
@@ -146,6 +151,7 @@ BLOCKS = {
     "identifier": IdentifierBlock,
     "destination": DestinationBlock,
     "run_frequency": RunFrequencyBlock,
+    "update_on_change": UpdateBlock,
 }
 
 

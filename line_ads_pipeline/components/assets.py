@@ -5,11 +5,9 @@ description of the segment, a snapshot of hashes, and what LINE answered. They p
 audience and run date.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from traceback import extract_tb
 from typing import Any
 
 import dagster as dg
@@ -20,15 +18,20 @@ from line_ads_pipeline.components.errors import (
     LateSnapshot,
     NothingToSend,
     RulesChanged,
-    RunRefused,
     SegmentNotDescribed,
     SnapshotGone,
 )
-from line_ads_pipeline.identifiers import SKIP_REASONS, UnsupportedIdentifierColumn, identify
-from line_ads_pipeline.line_ads import LineAdsError, NetworkError, RateLimited, ServerError
-from line_ads_pipeline.store import Snapshot, StoreError, Tally
-from line_ads_pipeline.sync import AudienceRecords, SyncError, Synchroniser, SyncResult
-from line_ads_pipeline.warehouse import SegmentDescription, WarehouseError
+from line_ads_pipeline.components.failures import in_plain_words
+from line_ads_pipeline.components.source_state import (
+    SOURCE_STATE,
+    SourceState,
+    latest_materializations,
+    upstream_deps,
+)
+from line_ads_pipeline.identifiers import SKIP_REASONS, identify
+from line_ads_pipeline.store import Snapshot, Tally
+from line_ads_pipeline.sync import AudienceRecords, Synchroniser, SyncResult
+from line_ads_pipeline.warehouse import SegmentDescription
 
 SNAPSHOT_STORE = "snapshots"
 """The key of the resource that all audiences of a project share."""
@@ -65,15 +68,20 @@ def build_assets(
 
     @dg.asset(
         key=[audience.name, "source_segment"],
+        deps=upstream_deps(audience),
         description=f"{described}What is in the segment now: counts and version, no identifier.",
         kinds={"table" if source.path is None else "file"},
         required_resource_keys={source.warehouse, SNAPSHOT_STORE},
         **common,
     )
     def source_segment(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
-        with _in_plain_words(audience):
+        with in_plain_words(audience):
+            # first, so that what is materialised while the source is described is news to the sensor
+            upstream = latest_materializations(context.instance, source.depends_on)
             description = _describe(audience, context)
-            _records(audience, context).write(asdict(description), "segments", context.partition_key)
+            state = SourceState(description.data_version, upstream)
+            described = {**asdict(description), SOURCE_STATE: state.to_document()}
+            _records(audience, context).write(described, "segments", context.partition_key)
         return dg.MaterializeResult(
             metadata={
                 "dagster/row_count": description.row_count,
@@ -98,7 +106,7 @@ def build_assets(
     def hashed_identifiers(
         context: dg.AssetExecutionContext, config: HashingConfig
     ) -> dg.MaterializeResult[None]:
-        with _in_plain_words(audience):
+        with in_plain_words(audience):
             records = _records(audience, context)
             kept = records.read("partitions", context.partition_key)
             newest = partitions.get_last_partition_key()
@@ -141,7 +149,7 @@ def build_assets(
     def line_custom_audience(
         context: dg.AssetExecutionContext, config: SyncConfig
     ) -> dg.MaterializeResult[None]:
-        with _in_plain_words(audience):
+        with in_plain_words(audience):
             records = _records(audience, context)
             kept = records.read("partitions", context.partition_key)
             if kept is None:
@@ -164,7 +172,8 @@ def build_assets(
                     recreate_audience=config.recreate_audience,
                 )
             records.prune(snapshot)
-        return dg.MaterializeResult(metadata=_answer(audience, result))
+        sent = {SOURCE_STATE: dg.MetadataValue.json(kept[SOURCE_STATE])} if kept.get(SOURCE_STATE) else {}
+        return dg.MaterializeResult(metadata=_answer(audience, result) | sent)
 
     return [source_segment, hashed_identifiers, line_custom_audience]
 
@@ -202,6 +211,7 @@ def _describe(audience: Audience, context: dg.AssetExecutionContext) -> SegmentD
             audience.source.to_source(),
             identifier_columns=audience.identifier.columns,
             updated_at=audience.source.updated_at,
+            checksum=audience.source.checksum,
         )
     return description
 
@@ -222,15 +232,20 @@ def _hash_segment(
                 identify(segment, described["identifier_column"], rules),
                 record_width=rules.record_width,
             )
-    if described["data_version"] is not None:
-        now = asdict(_describe(audience, context))
-        _warn_if_moved(context, "version", described["data_version"], now["data_version"])
+        version = warehouse.version(
+            audience.source.to_source(),
+            identifier_columns=audience.identifier.columns,
+            updated_at=audience.source.updated_at,
+            checksum=audience.source.checksum,
+        )
+    _warn_if_moved(context, "version", described["data_version"], version)
     _warn_if_moved(context, "row count", described["row_count"], tally.rows)
     kept = {
         "snapshot": snapshot.to_document(),
         "tally": asdict(tally),
         "identifier": _rules_document(audience),
         "hashed_at": datetime.now(UTC).isoformat(),
+        SOURCE_STATE: described.get(SOURCE_STATE),
     }
     records.write(kept, "partitions", context.partition_key)
     records.prune(snapshot)
@@ -280,33 +295,3 @@ def _answer(audience: Audience, result: SyncResult) -> dict[str, Any]:
         "sync_id": result.sync_id,
     }
     return {key: value for key, value in answer.items() if value is not None}
-
-
-@contextmanager
-def _in_plain_words(audience: Audience) -> Iterator[None]:
-    """Fail the step with the audience, what is wrong and the remedy; a driver's words may quote what it read."""
-    try:
-        yield
-    except (RateLimited, ServerError, NetworkError) as error:
-        failure = dg.Failure(f"{audience.name}: {error}")
-    except (
-        LineAdsError,
-        SyncError,
-        StoreError,
-        WarehouseError,
-        RunRefused,
-        UnsupportedIdentifierColumn,
-    ) as error:
-        failure = dg.Failure(f"{audience.name}: {error}", allow_retries=False)
-    except Exception as error:  # noqa: BLE001 - whatever it is, its text is not ours to show
-        place = " < ".join(
-            f"{frame.name}:{frame.lineno}" for frame in reversed(extract_tb(error.__traceback__)[-4:])
-        )
-        failure = dg.Failure(
-            f"{audience.name}: stopped by an unexpected {type(error).__name__} in {place}. Its text is withheld, "
-            "since it may quote personal data. Please report the class and the place."
-        )
-    else:
-        return
-    failure.__suppress_context__ = True
-    raise failure

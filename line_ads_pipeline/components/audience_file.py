@@ -7,14 +7,22 @@ asks for one, so that ids, names and times of day mean what was typed: `53438227
 import re
 import unicodedata
 from collections.abc import Mapping
-from datetime import date, time
+from datetime import date, time, timedelta
 from difflib import get_close_matches
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import dagster as dg
 from phonenumbers import SUPPORTED_REGIONS
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from line_ads_pipeline.components.errors import shown
@@ -95,6 +103,12 @@ AudienceName = Annotated[Text, AfterValidator(_short_enough), AfterValidator(_as
 AudienceKey = Annotated[
     Text, _form(r"[a-z][a-z0-9_]{0,59}", "lower-case letters, digits and _ (60 at most), a letter first")
 ]
+UpstreamKey = Annotated[
+    Text,
+    _form(
+        r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*", "an asset key such as marts/vip_customers, parts joined by /"
+    ),
+]
 Owner = Annotated[
     Text,
     # what Dagster takes
@@ -103,6 +117,23 @@ Owner = Annotated[
         "a team: with its name, nor an e-mail address",
     ),
 ]
+
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+LONGEST_DURATION = timedelta(days=366)
+
+
+def _duration(value: object) -> object:
+    if isinstance(value, timedelta):
+        return value
+    match = re.fullmatch(r"([0-9]{1,7}) ?([smhd])", str(value))
+    length = timedelta(seconds=int(match[1]) * _SECONDS[match[2]]) if match else timedelta()
+    if match is None or not timedelta() < length <= LONGEST_DURATION:
+        raise mistake(f'"{shown(value)}" is not a duration such as 90s, 10m, 6h or 30d, up to 366d')
+    return length
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
 
 
 class Block(dg.Model):
@@ -126,7 +157,7 @@ class Block(dg.Model):
 class SourceBlock(Block):
     """Where the segment is read: exactly one of `table`, `query` and `path`."""
 
-    not_yet = frozenset({"depends_on", "exclude", "checksum"})
+    not_yet = frozenset({"exclude"})
 
     table: Text | None = Field(default=None, description="Table or view", examples=["marts.vip_customers"])
     query: Text | None = Field(
@@ -138,6 +169,14 @@ class SourceBlock(Block):
     warehouse: ResourceKey = Field(default="warehouse", description="Resource key", examples=["warehouse"])
     updated_at: Text | None = Field(
         default=None, description="Column for cheap change detection", examples=["updated_at"]
+    )
+    checksum: bool = Field(
+        default=False, description="Detect changes by reading the identifier column", examples=["true"]
+    )
+    depends_on: list[UpstreamKey] = Field(
+        default_factory=list,
+        description="Upstream Dagster assets, for lineage and triggering",
+        examples=["[marts/vip_customers]"],
     )
 
     @model_validator(mode="after")
@@ -156,7 +195,18 @@ class SourceBlock(Block):
                 "leave this field out",
                 field="updated_at",
             )
+        for key in self.depends_on:
+            if self.depends_on.count(key) > 1:
+                raise mistake(f'"{key}" is named twice', "leave one out", field="depends_on")
+        if self.checksum and (self.path is not None or self.updated_at is not None):
+            known = "the size and time of change of a file are" if self.path else "updated_at is"
+            raise mistake(f"has no effect here: {known} compared", "leave this field out", field="checksum")
         return self
+
+    @property
+    def tells_changes(self) -> bool:
+        """Whether the source itself can be asked for a version of its data."""
+        return self.path is not None or self.updated_at is not None or self.checksum
 
     def to_source(self) -> Source:
         """The source in the terms of the warehouse package."""
@@ -302,8 +352,6 @@ def _closest_time_zone(name: str) -> str:
 class RunFrequencyBlock(Block):
     """When the audience is promised to be synced; one cron string in its own time zone."""
 
-    not_yet = frozenset({"late_after"})
-
     every: Literal["daily", "weekly", "monthly"] = Field(
         default="daily", description="Frequency", examples=["weekly"]
     )
@@ -315,6 +363,9 @@ class RunFrequencyBlock(Block):
     time_zone: str = Field(default="UTC", description="IANA name", examples=["Asia/Tokyo"])
     start_date: date = Field(
         default=date(2026, 1, 1), description="First run date", examples=['"2026-01-01"']
+    )
+    late_after: Duration = Field(
+        default=timedelta(hours=6), description="Freshness: late when not synced by then", examples=["6h"]
     )
 
     @field_validator("time_of_day", mode="before")
@@ -394,10 +445,37 @@ class RunFrequencyBlock(Block):
         return f"{self.time_of_day.minute} {self.time_of_day.hour} {day_of_month} * {day_of_week}"
 
 
+class UpdateBlock(Block):
+    """How often the source is asked for changes, and how often a change may start a sync."""
+
+    check_every: Duration = Field(
+        default=timedelta(minutes=10), description="Between two looks at the source", examples=["10m"]
+    )
+    at_most_every: Duration = Field(
+        default=timedelta(hours=24), description="Between a sync and the next update", examples=["24h"]
+    )
+
+
+def _block_or_switch(value: object) -> object:
+    if isinstance(value, Mapping | UpdateBlock):
+        return value
+    try:
+        switched_on = _SWITCH.validate_python(value)
+    except ValidationError:
+        found = "empty" if value is None else "a list" if isinstance(value, list) else f'"{shown(value)}"'
+        problem = f"is {found}, not true, false or a block of fields"
+    else:
+        return UpdateBlock() if switched_on else None
+    raise mistake(problem, "update_on_change: true, or {check_every: 10m, at_most_every: 24h}")
+
+
+_SWITCH = TypeAdapter(bool)
+
+
 class Audience(Block):
     """One audience file: a segment of the warehouse, and the LINE custom audience that it keeps in step."""
 
-    not_yet = frozenset({"update_on_change", "guardrails"})
+    not_yet = frozenset({"guardrails"})
 
     name: AudienceKey = Field(description="First part of the asset keys", examples=["vip_customers"])
     description: Text | None = Field(
@@ -417,6 +495,27 @@ class Audience(Block):
     keep_updated: bool = Field(
         default=True, description="The schedule is on from the start", examples=["true"]
     )
+    update_on_change: Annotated[
+        UpdateBlock | None, BeforeValidator(_block_or_switch, json_schema_input_type=bool | UpdateBlock)
+    ] = Field(default=None, description="A sensor runs it when the source changes", examples=["true"])
+
+    @model_validator(mode="after")
+    def _changes_can_be_told(self) -> Self:
+        if self.update_on_change is not None and not (self.source.tells_changes or self.source.depends_on):
+            raise mistake(
+                "cannot tell when this source changes: there is no updated_at",
+                "source.updated_at: a column whose newest value moves with every change. Without one, "
+                "source.checksum: true, which reads the identifier column at most once an hour",
+                field="update_on_change",
+            )
+        own = next((key for key in self.source.depends_on if key.partition("/")[0] == self.name), None)
+        if own is not None:
+            raise mistake(
+                f'"{own}" is an asset of this audience itself',
+                "the assets that make the table, such as marts/vip_customers",
+                field="source.depends_on",
+            )
+        return self
 
     def to_destination(self) -> Destination:
         """The LINE audience in the terms of the sync package."""

@@ -15,7 +15,7 @@ from line_ads_pipeline.components.assets import build_assets
 from line_ads_pipeline.components.audience_file import Audience
 from line_ads_pipeline.components.errors import AudienceFileError, Mistake, shown
 from line_ads_pipeline.components.reading import read_audience
-from line_ads_pipeline.components.schedule import build_job_and_schedule, run_partitions
+from line_ads_pipeline.components.schedule import build_automation, run_partitions
 from line_ads_pipeline.components.yaml_document import YamlDocument, shown_path
 
 
@@ -30,14 +30,15 @@ class AudienceAttributes(RootModel[dict[str, Any]]):
     def __get_pydantic_json_schema__(
         cls, _core_schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        return handler(Audience.__pydantic_core_schema__)
+        return handler.resolve_ref_schema(handler(Audience.__pydantic_core_schema__))
 
 
 class LineAudience(dg.Component):
     """Keeps one LINE Ads custom audience in step with a segment of the warehouse.
 
     Three assets (`<name>/source_segment`, `<name>/hashed_identifiers`, `<name>/line_custom_audience`), the job
-    `sync_<name>` and the schedule `<name>_schedule`, all from one `defs.yaml`:
+    `sync_<name>`, the schedule `<name>_schedule` and, with `update_on_change`, the sensor `<name>_source_updated`, all
+    from one `defs.yaml`:
 
         type: line_ads_pipeline.components.LineAudience
         attributes:
@@ -92,10 +93,11 @@ class LineAudience(dg.Component):
         return cls(read_audience(filled, document=document), document=document)
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002 - Dagster's signature
-        """The audience's assets, job and schedule."""
-        assets = build_assets(self.audience, run_partitions(self.audience.run_frequency))
+        """The audience's assets, job, schedule and sensor."""
+        partitions = run_partitions(self.audience.run_frequency)
+        assets = build_assets(self.audience, partitions)
         return dg.Definitions.merge(
-            dg.Definitions(assets=assets), build_job_and_schedule(self.audience, assets)
+            dg.Definitions(assets=assets), build_automation(self.audience, assets, partitions)
         )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -32,7 +32,7 @@ def _mistake(details: ErrorDetails, document: YamlDocument) -> Mistake:
     context = details.get("ctx", {})
     if details["type"] == "mistake":
         if context["field"]:
-            location.append(context["field"])
+            location.extend(context["field"].split("."))
         problem, remedy = context["problem"], context["remedy"] or _example(location)
     else:
         problem, remedy = _problem_and_remedy(details, location)
@@ -94,11 +94,11 @@ def _model_at(location: Sequence[str | int]) -> type[BaseModel]:
     model: type[BaseModel] = Audience
     for step in location:
         field = model.model_fields.get(str(step))
-        if field is None or not (
-            isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-        ):
+        kinds = get_args(field.annotation) or (field.annotation,) if field else ()
+        block = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+        if block is None:
             break
-        model = field.annotation
+        model = block
     return model
 
 

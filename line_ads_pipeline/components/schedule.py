@@ -1,4 +1,4 @@
-"""Run frequency: the partitions, job and schedule of an audience, from one cron string."""
+"""When an audience is synced: its run dates, job, schedule and sensor."""
 
 import os
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ import dagster as dg
 
 from line_ads_pipeline.components.audience_file import Audience, RunFrequencyBlock
 from line_ads_pipeline.components.errors import AudienceFileError, Mistake
+from line_ads_pipeline.components.update_sensor import UpdateSensor
 
 _SWITCH = {
     "": True,
@@ -30,8 +31,14 @@ def run_partitions(frequency: RunFrequencyBlock) -> dg.TimeWindowPartitionsDefin
     )
 
 
-def build_job_and_schedule(audience: Audience, assets: Sequence[dg.AssetsDefinition]) -> dg.Definitions:
-    """The job `sync_<name>` and its schedule, running from the start unless the file or the environment say no.
+def build_automation(
+    audience: Audience,
+    assets: Sequence[dg.AssetsDefinition],
+    partitions: dg.TimeWindowPartitionsDefinition,
+) -> dg.Definitions:
+    """The job `sync_<name>`, its schedule, and its sensor if it is updated on change.
+
+    Schedule and sensor run from the first load unless the file or the environment say no.
 
     Raises:
         AudienceFileError: `LINE_ADS_SCHEDULES` says neither yes nor no.
@@ -47,7 +54,11 @@ def build_job_and_schedule(audience: Audience, assets: Sequence[dg.AssetsDefinit
         name=f"{audience.name}_schedule",
         default_status=dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED,
     )
-    return dg.Definitions(jobs=[job], schedules=[schedule])
+    sensors = []
+    if audience.update_on_change is not None:
+        sensor = UpdateSensor(audience, audience.update_on_change, partitions)
+        sensors.append(sensor.definition(running=running))
+    return dg.Definitions(jobs=[job], schedules=[schedule], sensors=sensors)
 
 
 def _schedules_are_on() -> bool:
@@ -59,6 +70,6 @@ def _schedules_are_on() -> bool:
         mistake = Mistake(
             "LINE_ADS_SCHEDULES",
             f'"{value}" is neither on nor off',
-            "LINE_ADS_SCHEDULES=off to load every schedule stopped, on or nothing to let them run",
+            "LINE_ADS_SCHEDULES=off to load every schedule and sensor stopped, on or nothing to let them run",
         )
     raise AudienceFileError("the environment", mistake)

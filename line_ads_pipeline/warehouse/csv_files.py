@@ -9,7 +9,6 @@ from pathlib import Path
 from line_ads_pipeline.warehouse.duckdb_segment import DuckDBConnection, DuckDBSegment, literal, quoted
 from line_ads_pipeline.warehouse.errors import SegmentReadFailed, WarehouseError
 from line_ads_pipeline.warehouse.faults import Fault
-from line_ads_pipeline.warehouse.files import files_version
 from line_ads_pipeline.warehouse.names import presentable
 
 _FAULTS = {
@@ -20,7 +19,9 @@ _FAULTS = {
 }
 
 
-def csv_segment(connection: DuckDBConnection, files: Sequence[Path], *, path: str) -> DuckDBSegment:
+def csv_segment(
+    connection: DuckDBConnection, files: Sequence[Path], *, path: str, file_version: str
+) -> DuckDBSegment:
     """Make a segment of CSV files that share one header.
 
     Raises:
@@ -51,7 +52,7 @@ def csv_segment(connection: DuckDBConnection, files: Sequence[Path], *, path: st
         f"read_csv([{names}], columns = {{{columns}}}, auto_detect = false, header = true, delim = ',', quote = '\"', "
         "escape = '\"', strict_mode = true, null_padding = false, allow_quoted_nulls = false)"
     )
-    return DuckDBSegment(connection, label, relation, explain=explain, file_version=files_version(files))
+    return DuckDBSegment(connection, label, relation, explain=explain, file_version=file_version)
 
 
 def _header(file: Path) -> list[str]:

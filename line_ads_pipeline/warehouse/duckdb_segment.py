@@ -20,7 +20,7 @@ from line_ads_pipeline.warehouse.errors import (
     raise_alone,
 )
 from line_ads_pipeline.warehouse.faults import Fault
-from line_ads_pipeline.warehouse.segment import Measurement, version_of
+from line_ads_pipeline.warehouse.segment import Marker, Measurement, checksum_version, version_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -215,22 +215,18 @@ class DuckDBSegment:
             rows = loan.rows(DESCRIBE + self.relation)
         return tuple((name, _ENUM_MEMBERS.sub("ENUM", kind)) for name, kind, *_ in rows)
 
-    def measure(self, column: str, *, updated_at: str | None) -> Measurement:
-        """Count rows and NULLs, and find the newest `updated_at`, in one aggregate query."""
-        kind = "" if updated_at is None else dict(self.columns())[updated_at]
-        newest = "NULL" if updated_at is None else f"max({quoted(updated_at)})"
-        if kind == "TIMESTAMP WITH TIME ZONE":
-            newest = f"timezone('UTC', {newest})"
-        counts = (
-            f"SELECT count(*), count({quoted(column)}), CAST({newest} AS VARCHAR) "  # noqa: S608 - names are quoted
-            f"FROM {self.relation}"
+    def measure(self, column: str, *, marker: Marker | None) -> Measurement:
+        """Count rows and NULLs, and tell the version, in one aggregate query."""
+        rows, present, *marks = self._aggregate(f"count({quoted(column)})", marker=marker)
+        return Measurement(
+            row_count=rows, null_count=rows - present, data_version=self._version(marker, rows, *marks)
         )
-        with self._lend() as loan:
-            [(rows, present, latest)] = loan.rows(counts)
-        version = self.file_version
-        if updated_at is not None:
-            version = version_of(latest, rows=rows, temporal=kind.startswith(("DATE", "TIME")))
-        return Measurement(row_count=rows, null_count=rows - present, data_version=version)
+
+    def version(self, marker: Marker | None) -> str | None:
+        """Tell the version in one aggregate query, without a marker that of the files, if it is read from files."""
+        if marker is None:
+            return self.file_version
+        return self._version(marker, *self._aggregate(marker=marker))
 
     def scan(self, column: str) -> pl.LazyFrame:
         """Stream one column; an ENUM and integers beyond 64 bits come as text, since Arrow has no such integers."""
@@ -257,6 +253,30 @@ class DuckDBSegment:
                         return
 
         return register_io_source(batches, schema=schema, validate_schema=True, explain_name="duckdb")
+
+    def _aggregate(self, *counts: str, marker: Marker | None) -> tuple[Any, ...]:
+        """Give the row count, the counts asked for and, as text, what a marker asks for."""
+        marks = [] if marker is None else [f"CAST({self._mark(marker)} AS VARCHAR)"]
+        select = ", ".join(["count(*)", *counts, *marks])
+        with self._lend() as loan:
+            [row] = loan.rows(f"SELECT {select} FROM {self.relation}")  # noqa: S608 - names are quoted
+        return tuple(row)
+
+    def _mark(self, marker: Marker) -> str:
+        name = quoted(marker.column)
+        if marker.kind == "checksum":
+            # The exclusive or alone would not see two equal values become two others; hash(NULL) is a number too.
+            value = f"hash(CAST({name} AS VARCHAR))"
+            return f"concat_ws('/', bit_xor({value}), sum({value}))"
+        newest = f"max({name})"
+        return f"timezone('UTC', {newest})" if marker.type == "TIMESTAMP WITH TIME ZONE" else newest
+
+    def _version(self, marker: Marker | None, rows: int, mark: str | None = None) -> str | None:
+        if marker is None:
+            return self.file_version
+        if marker.kind == "checksum":
+            return checksum_version(str(mark), rows=rows)
+        return version_of(mark, rows=rows, temporal=marker.type.startswith(("DATE", "TIME")))
 
     def _lend(self) -> AbstractContextManager[Loan]:
         return self.connection.lend(self.label, explain=self.explain)

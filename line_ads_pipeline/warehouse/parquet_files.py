@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from line_ads_pipeline.warehouse.errors import SegmentReadFailed, WarehouseError, raise_alone
-from line_ads_pipeline.warehouse.files import files_version
-from line_ads_pipeline.warehouse.segment import Measurement, version_of
+from line_ads_pipeline.warehouse.segment import Marker, Measurement, version_of
 
 
 @contextmanager
@@ -41,10 +41,12 @@ class ParquetSegment:
     Attributes:
         files: At least one.
         path: As the audience file has it.
+        file_version: Changes with the files.
     """
 
     files: tuple[Path, ...]
     path: str
+    file_version: str
 
     @property
     def label(self) -> str:
@@ -55,24 +57,37 @@ class ParquetSegment:
         """Give each column's name and Polars type; of an Enum without its members, which are data."""
         return tuple((name, _type_name(kind)) for name, kind in self._schema().items())
 
-    def measure(self, column: str, *, updated_at: str | None) -> Measurement:
-        """Count rows and NULLs, and find the newest `updated_at`, in one streaming pass."""
-        newest = pl.lit(None) if updated_at is None else pl.col(updated_at).max()
-        query = self._frame().select(
-            rows=pl.len(), nulls=pl.col(column).null_count(), newest=newest.cast(pl.String)
+    def measure(self, column: str, *, marker: Marker | None) -> Measurement:
+        """Count rows and NULLs, and find the newest value where a marker asks for it, in one streaming pass."""
+        rows, nulls, *newest = self._aggregate(pl.col(column).null_count(), marker=marker)
+        return Measurement(
+            row_count=rows, null_count=nulls, data_version=self._version(marker, rows, *newest)
         )
-        with self._errors_replaced():
-            rows, nulls, latest = query.collect(engine="streaming").row(0)
-        if updated_at is None:
-            version = files_version(self.files)
-        else:
-            version = version_of(latest, rows=rows, temporal=self._schema()[updated_at].is_temporal())
-        return Measurement(row_count=rows, null_count=nulls, data_version=version)
+
+    def version(self, marker: Marker | None) -> str:
+        """Tell the version, without a marker that of the files."""
+        if marker is None:
+            return self.file_version
+        return self._version(marker, *self._aggregate(marker=marker))
 
     def scan(self, column: str) -> pl.LazyFrame:
         """Stream one column; a Categorical or an Enum comes as text."""
         as_text = isinstance(self._schema()[column], pl.Categorical | pl.Enum)
         return self._frame().select(pl.col(column).cast(pl.String) if as_text else pl.col(column))
+
+    def _aggregate(self, *counts: pl.Expr, marker: Marker | None) -> tuple[Any, ...]:
+        """Give the row count, the counts asked for and, as text, the newest value that a marker asks for."""
+        newest = [] if marker is None else [pl.col(marker.column).max().cast(pl.String)]
+        named = [
+            expression.alias(str(place)) for place, expression in enumerate([pl.len(), *counts, *newest])
+        ]
+        with self._errors_replaced():
+            return self._frame().select(named).collect(engine="streaming").row(0)
+
+    def _version(self, marker: Marker | None, rows: int, newest: str | None = None) -> str:
+        if marker is None:
+            return self.file_version
+        return version_of(newest, rows=rows, temporal=self._schema()[marker.column].is_temporal())
 
     def _frame(self) -> pl.LazyFrame:
         return pl.scan_parquet(list(self.files), glob=False, hive_partitioning=False, extra_columns="ignore")

@@ -1,8 +1,10 @@
-"""The warehouse as the pipeline uses it: describe a source, stream a column of it."""
+"""The warehouse as the pipeline uses it: describe a source, tell its version, stream a column of it."""
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,10 +15,10 @@ from line_ads_pipeline.warehouse.csv_files import csv_segment
 from line_ads_pipeline.warehouse.database import database_path, find_query, find_table, open_database
 from line_ads_pipeline.warehouse.duckdb_segment import DuckDBConnection
 from line_ads_pipeline.warehouse.errors import UnsupportedWarehouse, WarehouseClosed
-from line_ads_pipeline.warehouse.files import find_files
+from line_ads_pipeline.warehouse.files import files_version, find_files
 from line_ads_pipeline.warehouse.names import find_column, presentable
 from line_ads_pipeline.warehouse.parquet_files import ParquetSegment, polars_errors_replaced
-from line_ads_pipeline.warehouse.segment import Segment
+from line_ads_pipeline.warehouse.segment import Marker, Segment
 from line_ads_pipeline.warehouse.source import (
     FileSource,
     QuerySource,
@@ -24,6 +26,7 @@ from line_ads_pipeline.warehouse.source import (
     Source,
     TableSource,
 )
+from line_ads_pipeline.warehouse.turns import PROBES
 
 _MEMORY = re.compile(r"\d+(\.\d+)?\s*[KMGT]i?B", re.IGNORECASE)
 
@@ -59,25 +62,26 @@ class Warehouse:
         self._path = database_path(url, root=root)
         self._root = root
         self._memory_limit = memory_limit
-        self._open = False
-        self._database: DuckDBConnection | None = None
-        self._memory: DuckDBConnection | None = None
+        self._connections: _Connections | None = None
 
     def __enter__(self) -> Self:
-        self._open = True
+        self._connections = self._new_connections()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._open = False
-        for connection in (self._database, self._memory):
-            if connection is not None:
-                connection.close()
-        self._database = self._memory = None
+        connections, self._connections = self._connections, None
+        if connections is not None:
+            connections.close()
 
     def describe(
-        self, source: Source, *, identifier_columns: Sequence[str], updated_at: str | None = None
+        self,
+        source: Source,
+        *,
+        identifier_columns: Sequence[str],
+        updated_at: str | None = None,
+        checksum: bool = False,
     ) -> SegmentDescription:
         """Describe a source as it is now, by aggregates: no row leaves the warehouse.
 
@@ -86,7 +90,10 @@ class Warehouse:
             identifier_columns: The identifier is the first of these that is there, by its exact name, else whatever
                 the case.
             updated_at: A column whose maximum, with the row count, is the data version. Without it files have a
-                version, by name, size and modification time, and tables and queries none.
+                version by name, size and modification time.
+            checksum: Tables and queries without `updated_at` have a version too, by a checksum of all identifiers that
+                does not depend on the order of rows. It reads the whole column, and changes with DuckDB's own hash
+                function, which a new DuckDB may bring. Otherwise they have none.
 
         Raises:
             TableNotFound: There is no such table.
@@ -96,21 +103,58 @@ class Warehouse:
             SegmentReadFailed: Reading failed, by a failing cast in a view for instance.
             WarehouseError: Any other failure to open or read the warehouse.
         """
-        segment = self._segment(source)
-        columns = segment.columns()
-        names = [name for name, _ in columns]
-        identifier = find_column(identifier_columns, names, source=segment.label)
-        newest = None if updated_at is None else find_column([updated_at], names, source=segment.label)
-        measured = segment.measure(identifier, updated_at=newest)
+        found = self._find(
+            source, self._open_connections(), identifier_columns, updated_at=updated_at, checksum=checksum
+        )
+        measured = found.segment.measure(found.identifier, marker=found.marker)
         return SegmentDescription(
             columns=tuple(
-                (presentable(name, position=place), kind) for place, (name, kind) in enumerate(columns, 1)
+                (presentable(name, position=place), kind)
+                for place, (name, kind) in enumerate(found.columns, 1)
             ),
             row_count=measured.row_count,
             null_count=measured.null_count,
-            identifier_column=identifier,
+            identifier_column=found.identifier,
             data_version=measured.data_version,
         )
+
+    def version(
+        self,
+        source: Source,
+        *,
+        identifier_columns: Sequence[str],
+        updated_at: str | None = None,
+        checksum: bool = False,
+    ) -> str | None:
+        """Tell the data version that `describe` would give, at the least cost and without keeping writers out.
+
+        Of files names, sizes and times are looked at, unless `updated_at` is asked for, and no file is opened: a
+        missing column shows when they are described. A database is opened for this one question, by one thread of the
+        process at a time, and closed before this returns, whatever else this warehouse has open. Rows are read only
+        for `updated_at` and `checksum`.
+
+        Args:
+            source: As `describe`.
+            identifier_columns: As `describe`.
+            updated_at: As `describe`.
+            checksum: As `describe`.
+
+        Returns:
+            None where the source has no cheap marker: DuckDB itself keeps none. What its catalogue and
+            `pragma_storage_info` tell of a table stays the same after a DELETE.
+
+        Raises:
+            WarehouseBusy: The database is being written to, or was asked by others for too long.
+            WarehouseError: As `describe`.
+        """
+        self._open_connections()
+        if isinstance(source, FileSource) and updated_at is None:
+            return files_version(find_files(source.path, root=self._root), root=self._root)
+        with PROBES.at(self._path), closing(self._new_connections()) as connections:
+            found = self._find(
+                source, connections, identifier_columns, updated_at=updated_at, checksum=checksum
+            )
+            return found.segment.version(found.marker)
 
     def scan(self, source: Source, column: str) -> pl.LazyFrame:
         """Give one column of a source as a lazy frame that streams in batches while the warehouse is open.
@@ -122,7 +166,7 @@ class Warehouse:
             MissingColumn: The column is not there.
             WarehouseError: As `describe`.
         """
-        segment = self._segment(source)
+        segment = self._segment(source, self._open_connections())
         names = [name for name, _ in segment.columns()]
         return segment.scan(find_column([column], names, source=segment.label))
 
@@ -140,26 +184,77 @@ class Warehouse:
         with polars_errors_replaced("the segment"):
             yield
 
-    def _segment(self, source: Source) -> Segment:
-        if not self._open:
-            raise WarehouseClosed("The warehouse is not open: use it in a `with` block.")
+    def _find(
+        self,
+        source: Source,
+        connections: "_Connections",
+        identifier_columns: Sequence[str],
+        *,
+        updated_at: str | None,
+        checksum: bool,
+    ) -> "_Found":
+        segment = self._segment(source, connections)
+        columns = segment.columns()
+        types = dict(columns)
+        identifier = find_column(identifier_columns, list(types), source=segment.label)
+        marker = None
+        if updated_at is not None:
+            newest = find_column([updated_at], list(types), source=segment.label)
+            marker = Marker(newest, types[newest], "newest")
+        elif checksum and not isinstance(source, FileSource):
+            marker = Marker(identifier, types[identifier], "checksum")
+        return _Found(segment, columns, identifier, marker)
+
+    def _segment(self, source: Source, connections: "_Connections") -> Segment:
         match source:
             case TableSource(table):
-                return find_table(self._connect_database(), table)
+                return find_table(connections.database, table)
             case QuerySource(query):
-                return find_query(self._connect_database(), query)
+                return find_query(connections.database, query)
             case FileSource(path):
                 files = find_files(path, root=self._root)
+                version = files_version(files, root=self._root)
                 if files[0].suffix.casefold() == ".parquet":
-                    return ParquetSegment(tuple(files), path)
-                return csv_segment(self._connect_memory(), files, path=path)
+                    return ParquetSegment(tuple(files), path, version)
+                return csv_segment(connections.memory, files, path=path, file_version=version)
 
-    def _connect_database(self) -> DuckDBConnection:
-        if self._database is None:
-            self._database = open_database(self._path, memory_limit=self._memory_limit)
-        return self._database
+    def _new_connections(self) -> "_Connections":
+        return _Connections(self._path, self._memory_limit)
 
-    def _connect_memory(self) -> DuckDBConnection:
-        if self._memory is None:
-            self._memory = DuckDBConnection(None, memory_limit=self._memory_limit)
-        return self._memory
+    def _open_connections(self) -> "_Connections":
+        if self._connections is None:
+            raise WarehouseClosed("The warehouse is not open: use it in a `with` block.")
+        return self._connections
+
+
+@dataclass(frozen=True)
+class _Found:
+    segment: Segment
+    columns: tuple[tuple[str, str], ...]
+    identifier: str
+    marker: Marker | None
+
+
+class _Connections:
+    """A connection to the database and one to none, for files, each opened when it is first needed."""
+
+    def __init__(self, path: Path, memory_limit: str) -> None:
+        self._path = path
+        self._memory_limit = memory_limit
+        self._opened: list[DuckDBConnection] = []
+
+    @cached_property
+    def database(self) -> DuckDBConnection:
+        return self._keep(open_database(self._path, memory_limit=self._memory_limit))
+
+    @cached_property
+    def memory(self) -> DuckDBConnection:
+        return self._keep(DuckDBConnection(None, memory_limit=self._memory_limit))
+
+    def close(self) -> None:
+        for connection in self._opened:
+            connection.close()
+
+    def _keep(self, connection: DuckDBConnection) -> DuckDBConnection:
+        self._opened.append(connection)
+        return connection

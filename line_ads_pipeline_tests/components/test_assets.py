@@ -8,12 +8,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
-import duckdb
 import pytest
-from dagster._core.test_utils import freeze_time
 
-from line_ads_pipeline.components import AudienceFileError, LineAudience
-from line_ads_pipeline.components.audience_file import Audience
+from line_ads_pipeline.components import AudienceFileError
 from line_ads_pipeline.resources import LineAdsResource, SnapshotStoreResource, WarehouseResource
 from line_ads_pipeline.simulator import Fault
 
@@ -26,108 +23,10 @@ def sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def attributes() -> dict:
-    """Those of an audience file, few as they can be."""
-    return {
-        "name": "vip",
-        "source": {"table": "customers"},
-        "identifier": {"type": "email"},
-        "destination": {"ad_account_id": ACCOUNT, "audience_name": "VIP customers"},
-    }
-
-
-def definitions_of(values: dict) -> dg.Definitions:
-    component = LineAudience(Audience.model_validate(values))
-    return component.build_defs(dg.ComponentTree.for_test().load_context)
-
-
-class Project:
-    """A warehouse, a store and a Dagster instance around one audience file."""
-
-    def __init__(self, folder, simulator, instance):
-        self.folder, self.instance = folder, instance
-        self.line_ads = {
-            "access_key": "demo-access-key",
-            "secret_key": "demo-secret-key",
-            "base_url": simulator.base_url,
-            "requests_per_second": 1000.0,
-            "first_poll_seconds": 0.001,
-            "retry_seconds": 0.0,
-        }
-        self.resources = {
-            "warehouse": WarehouseResource(url="duckdb:///warehouse.duckdb", root=str(folder)),
-            "snapshots": SnapshotStoreResource(location=str(folder / "store")),
-        }
-        self.attributes = attributes()
-
-    def execute(self, sql: str) -> None:
-        with duckdb.connect(self.folder / "warehouse.duckdb") as connection:
-            connection.execute(sql)
-
-    def customers(self, *emails: str | None) -> None:
-        self.execute("CREATE OR REPLACE TABLE customers (email VARCHAR, updated_at TIMESTAMP)")
-        with duckdb.connect(self.folder / "warehouse.duckdb") as connection:
-            for email in emails:
-                connection.execute("INSERT INTO customers VALUES (?, TIMESTAMP '2026-11-01')", [email])
-
-    def definitions(self) -> dg.Definitions:
-        return definitions_of(self.attributes)
-
-    def run(self, *selection: str, run_date: str = TODAY, now: datetime = NOW, config: dict | None = None):
-        """Materialise; the whole audience, or the assets named."""
-        with freeze_time(now):
-            return dg.materialize(
-                list(self.definitions().assets),
-                instance=self.instance,
-                partition_key=run_date,
-                resources=self.all_resources(),
-                selection=[dg.AssetKey(["vip", name]) for name in selection] or None,
-                run_config={"ops": {f"vip__{op}": {"config": c} for op, c in (config or {}).items()}},
-                raise_on_error=False,
-            )
-
-    def all_resources(self) -> dict:
-        return self.resources | {"line_ads": LineAdsResource(**self.line_ads)}
-
-    def retries(self) -> int:
-        """How often a failing step is tried again under a policy of one retry."""
-        assets = list(self.definitions().assets)
-        job = dg.define_asset_job("patient", op_retry_policy=dg.RetryPolicy(max_retries=1))
-        definitions = dg.Definitions(assets=assets, jobs=[job], resources=self.all_resources())
-        with freeze_time(NOW):
-            result = definitions.resolve_job_def("patient").execute_in_process(
-                instance=self.instance, partition_key=TODAY, raise_on_error=False
-            )
-        assert not result.success
-        return sum(event.is_step_up_for_retry for event in result.all_events)
-
-    def event(self, result, name: str) -> dg.AssetMaterialization:
-        (event,) = result.asset_materializations_for_node(f"vip__{name}")
-        return event
-
-    def metadata(self, result, name: str) -> dict:
-        return {key: value.value for key, value in self.event(result, name).metadata.items()}
-
-    def data_version(self, result, name: str) -> str:
-        return self.event(result, name).tags["dagster/data_version"]
-
-    def snapshots(self) -> list:
-        """The snapshot files in the store."""
-        return [file for file in (self.folder / "store" / "snapshots").rglob("*") if file.is_file()]
-
-
 def failure(result) -> str:
     """What the user reads of the step that failed."""
     (event,) = [event for event in result.all_events if event.is_step_failure]
     return event.step_failure_data.error.message
-
-
-@pytest.fixture
-def project(tmp_path, simulator):
-    with dg.DagsterInstance.ephemeral() as instance:
-        made = Project(tmp_path, simulator, instance)
-        made.customers("Taro@Example.com ", "taro@example.com", "hanako@example.co.jp", "nobody", "", None)
-        yield made
 
 
 def changed_nothing(simulator) -> bool:
@@ -178,6 +77,7 @@ def test_materialisations_count_what_became_of_the_rows(project, simulator):
         "audience_was_created": True,
         "sync_was_resumed": False,
         "sync_id": None,
+        "source_state": {"version": None, "upstream": {}},
     }
 
 
@@ -328,6 +228,7 @@ def test_an_add_of_an_empty_segment_succeeds_without_a_request(project, simulato
         "identifiers_sent": 0,
         "chunks": 0,
         "bytes": 0,
+        "source_state": {"version": None, "upstream": {}},
     }
     assert not simulator.requests
 
@@ -610,19 +511,24 @@ def test_the_types_of_columns_are_shown(project):
     assert {column.name: column.type for column in columns} == {"email": "VARCHAR", "updated_at": "TIMESTAMP"}
 
 
-def specs(**changed) -> dict:
+@pytest.fixture
+def specs(define):
+    return lambda **changed: specs_of(define(**changed))
+
+
+def specs_of(definitions) -> dict:
     """What the asset catalogue shows, by the last part of the key."""
-    assets = definitions_of(attributes() | changed).assets
+    assets = definitions.assets
     return {spec.key.path[-1]: spec for asset in assets for spec in asset.specs}
 
 
-def test_owners_own_all_three_assets():
+def test_owners_own_all_three_assets(specs):
     owners = ["team:crm", "owner@example.com"]
 
     assert [spec.owners for spec in specs(owners=owners).values()] == [owners] * 3
 
 
-def test_descriptions_begin_with_that_of_the_file():
+def test_descriptions_begin_with_that_of_the_file(specs):
     own = {name: spec.description for name, spec in specs().items()}
 
     described = specs(description="Three orders or more")
@@ -635,7 +541,7 @@ def test_descriptions_begin_with_that_of_the_file():
     assert "VIP customers in LINE Ads" in own["line_custom_audience"]
 
 
-def test_an_audience_that_is_given_by_id_is_described_by_it():
+def test_an_audience_that_is_given_by_id_is_described_by_it(specs):
     destination = {"ad_account_id": ACCOUNT, "audience_id": "5343822743474"}
 
     spec = specs(destination=destination)["line_custom_audience"]
@@ -645,7 +551,7 @@ def test_an_audience_that_is_given_by_id_is_described_by_it():
 
 
 @pytest.mark.parametrize(("source", "kind"), [({"table": "customers"}, "table"), ({"query": "SELECT 1"}, "table"), ({"path": "people.csv"}, "file")], ids=["table", "query", "file"])  # fmt: skip
-def test_kinds_tell_where_data_is(source, kind):
+def test_kinds_tell_where_data_is(specs, source, kind):
     assert {name: spec.kinds for name, spec in specs(source=source).items()} == {
         "source_segment": {kind},
         "hashed_identifiers": {"polars"},
@@ -653,7 +559,7 @@ def test_kinds_tell_where_data_is(source, kind):
     }
 
 
-def test_the_destination_is_in_the_catalogue():
+def test_the_destination_is_in_the_catalogue(specs):
     metadata = specs()["line_custom_audience"].metadata
 
     assert {key: value for key, value in metadata.items() if not key.startswith("dagster")} == {
@@ -664,32 +570,32 @@ def test_the_destination_is_in_the_catalogue():
 
 
 @pytest.mark.parametrize("typed", [None, "", "on", "ON", " true ", "yes", "1"])
-def test_schedules_run_unless_the_environment_says_no(monkeypatch, typed):
-    assert schedule_status(monkeypatch, typed) == dg.DefaultScheduleStatus.RUNNING
+def test_schedules_run_unless_the_environment_says_no(define, monkeypatch, typed):
+    assert schedule_status(define, monkeypatch, typed) == dg.DefaultScheduleStatus.RUNNING
 
 
 @pytest.mark.parametrize("typed", ["off", "Off", " FALSE", "no", "0"])
-def test_schedules_are_stopped_where_the_environment_says_no(monkeypatch, typed):
-    assert schedule_status(monkeypatch, typed) == dg.DefaultScheduleStatus.STOPPED
+def test_schedules_are_stopped_where_the_environment_says_no(define, monkeypatch, typed):
+    assert schedule_status(define, monkeypatch, typed) == dg.DefaultScheduleStatus.STOPPED
 
 
 @pytest.mark.parametrize("keep_updated", [True, False])
 @pytest.mark.parametrize("typed", ["of", "disabled", "None", "2"])
-def test_a_switch_that_says_neither_is_refused_at_load(monkeypatch, typed, keep_updated):
+def test_a_switch_that_says_neither_is_refused_at_load(define, monkeypatch, typed, keep_updated):
     with pytest.raises(AudienceFileError) as raised:
-        schedule_status(monkeypatch, typed, keep_updated=keep_updated)
+        schedule_status(define, monkeypatch, typed, keep_updated=keep_updated)
 
     assert str(raised.value) == (
         f'the environment\n  LINE_ADS_SCHEDULES: "{typed}" is neither on nor off\n'
-        "  Instead: LINE_ADS_SCHEDULES=off to load every schedule stopped, on or nothing to let them run"
+        "  Instead: LINE_ADS_SCHEDULES=off to load every schedule and sensor stopped, on or nothing to let them run"
     )
 
 
-def schedule_status(monkeypatch, typed: str | None, **changed) -> dg.DefaultScheduleStatus:
+def schedule_status(define, monkeypatch, typed: str | None, **changed) -> dg.DefaultScheduleStatus:
     monkeypatch.delenv("LINE_ADS_SCHEDULES", raising=False)
     if typed is not None:
         monkeypatch.setenv("LINE_ADS_SCHEDULES", typed)
-    (schedule,) = definitions_of(attributes() | changed).schedules
+    (schedule,) = define(**changed).schedules
     return schedule.default_status
 
 

@@ -1,6 +1,6 @@
 """What is typed in an audience file is what is meant, whatever YAML makes of it."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 import pytest
@@ -8,7 +8,7 @@ import yaml
 from dagster._core.test_utils import freeze_time
 
 from line_ads_pipeline.components import AudienceFileError, LineAudience
-from line_ads_pipeline.components.audience_file import Audience
+from line_ads_pipeline.components.audience_file import Audience, UpdateBlock
 from line_ads_pipeline.components.reading import read_audience
 from line_ads_pipeline.components.schedule import run_partitions
 from line_ads_pipeline.components.yaml_document import YamlDocument
@@ -130,6 +130,60 @@ def test_the_destination_is_that_of_the_file(tmp_path):
     assert audience.to_destination() == Destination(
         audience="vip", ad_account_id="A2", id_type="IFA", audience_name="VIP", audience_id=None, adopt=True
     )
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("90s", timedelta(seconds=90)),
+        ("10m", timedelta(minutes=10)),
+        ('"10m"', timedelta(minutes=10)),
+        ("36h", timedelta(hours=36)),
+        ("30d", timedelta(days=30)),
+        ("1 d", timedelta(days=1)),
+        ("366d", timedelta(days=366)),
+    ],
+)
+def test_a_duration_is_a_number_and_a_unit(tmp_path, typed, meant):
+    source = "{table: customers, updated_at: updated_at}"
+    audience = read(tmp_path, source=source, update_on_change=f"{{at_most_every: {typed}}}")
+
+    assert audience.update_on_change.at_most_every == meant
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("true", UpdateBlock()),
+        ("on", UpdateBlock()),
+        ("{}", UpdateBlock()),
+        ("{check_every: 10m, at_most_every: 24h}", UpdateBlock()),
+        (
+            "{check_every: 30s}",
+            UpdateBlock(check_every=timedelta(seconds=30), at_most_every=timedelta(hours=24)),
+        ),
+        ("false", None),
+        ("no", None),
+    ],
+)
+def test_update_on_change_is_a_switch_or_a_block(tmp_path, typed, meant):
+    source = "{table: customers, updated_at: updated_at}"
+
+    assert read(tmp_path, source=source, update_on_change=typed).update_on_change == meant
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{table: customers, updated_at: updated_at}",
+        "{query: SELECT 1, updated_at: updated_at}",
+        "{table: customers, checksum: true}",
+        "{table: customers, depends_on: [marts/customers]}",
+        "{path: customers.csv}",
+    ],
+)
+def test_what_tells_changes_may_be_updated_on_change(tmp_path, source):
+    assert read(tmp_path, source=source, update_on_change="true").update_on_change == UpdateBlock()
 
 
 @pytest.mark.parametrize(
@@ -290,6 +344,10 @@ def test_the_component_shows_the_fields_to_editors():
     schema = LineAudience.get_model_cls().model_json_schema()
 
     assert set(schema["properties"]) == set(Audience.model_fields)
+    switch = schema["properties"]["update_on_change"]["anyOf"]
+    assert {"type": "boolean"} in switch
+    assert {"$ref": "#/$defs/UpdateBlock"} in switch
+    assert set(schema["$defs"]["UpdateBlock"]["properties"]) == set(UpdateBlock.model_fields)
 
 
 def test_the_component_can_be_made_from_python():

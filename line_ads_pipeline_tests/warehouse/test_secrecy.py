@@ -1,5 +1,6 @@
 """Whatever fails, the value that made it fail is nowhere to be found."""
 
+import hashlib
 import traceback
 from contextlib import nullcontext
 
@@ -109,6 +110,25 @@ def test_a_failing_description_is_typed_and_quotes_nothing(warehouse, clean, sou
     clean(raised.value)
 
 
+@pytest.mark.parametrize(
+    "source", [source for source in FAILING if not isinstance(source, FileSource)], ids=str
+)
+@pytest.mark.parametrize("options", [{"checksum": True}, {"updated_at": "email"}], ids=str)
+def test_a_failing_question_for_the_version_is_typed_and_quotes_nothing(warehouse, clean, source, options):
+    with pytest.raises(SegmentReadFailed) as raised:
+        warehouse.version(source, identifier_columns=["email"], **options)
+    clean(raised.value)
+
+
+@pytest.mark.parametrize("options", [{"checksum": True}, {"updated_at": "email"}], ids=str)
+def test_the_version_does_not_show_the_value_it_is_made_of(warehouse, options):
+    source = QuerySource(f"SELECT '{PLANTED}' AS email")
+    version = warehouse.version(source, identifier_columns=["email"], **options)
+    known = {hashlib.new(name, PLANTED.encode()).hexdigest() for name in ("md5", "sha1", "sha256")}
+    assert "planted" not in version
+    assert not any(digest.startswith(version.partition("/")[0]) for digest in known)
+
+
 def test_a_failing_read_tells_the_kind_of_failure_and_the_remedy(warehouse):
     with pytest.raises(SegmentReadFailed, match=r"table late failed: .*TRY_CAST.*\(Conversion error\)"):
         warehouse.describe(TableSource("late"), identifier_columns=["email"])
@@ -135,9 +155,10 @@ def test_a_failing_read_tells_the_kind_of_failure_and_the_remedy(warehouse):
     ],
 )
 def test_a_wrong_query_does_not_show_its_literals(warehouse, clean, query):
-    with pytest.raises(WarehouseError) as raised:
-        warehouse.describe(QuerySource(query), identifier_columns=["email"])
-    clean(raised.value, PLANTED)
+    for ask in (warehouse.describe, warehouse.version):
+        with pytest.raises(WarehouseError) as raised:
+            ask(QuerySource(query), identifier_columns=["email"], checksum=True)
+        clean(raised.value, PLANTED)
 
 
 def test_a_bare_word_is_shown_but_not_the_same_word_in_quotes(warehouse):

@@ -91,6 +91,12 @@ def test_a_segment_held_whole_would_not_pass_for_streamed(big):
     assert peak_memory(big, "TableSource('crowd')", "pl.col('email')") > _ENOUGH
 
 
+def test_a_checksum_holds_no_rows(big):
+    """340 MiB pass through a DuckDB that may hold 50."""
+    with Warehouse("duckdb:///big.duckdb", root=big, memory_limit="50MB") as warehouse:
+        assert warehouse.version(TableSource("crowd"), identifier_columns=["email"], checksum=True)
+
+
 ENDLESS = QuerySource("SELECT i::VARCHAR AS email FROM range(1000000000000) t(i)")
 
 

@@ -1,0 +1,225 @@
+"""The sensor `<name>_source_updated`: a sync when the source has changed.
+
+What was synced, and which runs were tried, is read from Dagster's own event log and run storage, so that neither a
+restart nor a lost cursor loses an update or repeats one: runs are requested until a sync has succeeded that saw what
+is there now.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal, Self
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+from pydantic import BaseModel, ValidationError
+
+from line_ads_pipeline.components.audience_file import Audience, UpdateBlock
+from line_ads_pipeline.components.failures import in_plain_words
+from line_ads_pipeline.components.source_state import SOURCE_STATE, SourceState, latest_materializations
+
+UPDATE_TAG = "line_ads/update"
+"""On the runs that the sensor requests: the audience's name."""
+
+CHECKSUM_INTERVAL = timedelta(hours=1)
+LONGEST_RETRY_PAUSE = timedelta(hours=1)
+
+_AD_HOC_JOB = "__ASSET_JOB"  # what Dagster calls the job of a run that materialises a selection
+_UNDER_WAY = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+class UpdateCursor(BaseModel):
+    """What one look at the source leaves for the next. Without it, the source is only looked at once more."""
+
+    format: Literal[1] = 1
+    version: str | None
+    asked_at: datetime
+
+    @classmethod
+    def read(cls, text: str | None) -> Self | None:
+        """The cursor of the look before; None if there was none, or it is of a form that is not known here."""
+        try:
+            return cls.model_validate_json(text or "")
+        except ValidationError:
+            return None
+
+
+@dataclass(frozen=True)
+class LastSync:
+    """The latest materialisation of line_custom_audience.
+
+    Attributes:
+        event_id: The event log's id of it.
+        at: When it was confirmed.
+        state: The state of the source that was sent; None if that was not recorded.
+    """
+
+    event_id: int
+    at: datetime
+    state: SourceState | None
+
+
+@dataclass(frozen=True)
+class UpdateSensor:
+    """Looks at an audience's source, and requests a run when it has changed.
+
+    Attributes:
+        audience: Has `update_on_change`.
+        update: The intervals of it.
+        partitions: Its run dates, of which the newest is synced.
+        clock: Gives the time, in any time zone.
+    """
+
+    audience: Audience
+    update: UpdateBlock
+    partitions: dg.TimeWindowPartitionsDefinition
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def definition(self, *, running: bool) -> dg.SensorDefinition:
+        """The sensor `<name>_source_updated` for the job `sync_<name>`, running from the first load or not."""
+        return dg.SensorDefinition(
+            name=f"{self.audience.name}_source_updated",
+            evaluation_fn=self.tick,
+            job_name=f"sync_{self.audience.name}",
+            minimum_interval_seconds=int(self.update.check_every.total_seconds()),
+            default_status=dg.DefaultSensorStatus.RUNNING if running else dg.DefaultSensorStatus.STOPPED,
+            required_resource_keys={self.audience.source.warehouse},
+            description=f"Syncs {self.audience.name} to LINE Ads when its source has changed.",
+        )
+
+    def tick(self, context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        """Look once.
+
+        Raises:
+            dagster.Failure: The source could not be asked: the tick fails, and the next one asks again.
+        """
+        now = self.clock()
+        with dg.partition_loading_context(effective_dt=now):
+            run_date = self.partitions.get_last_partition_key()
+        if run_date is None:
+            first = self.audience.run_frequency.start_date
+            return dg.SensorResult(skip_reason=f"There is no run date yet: start_date is {first}.")
+        under_way = self._run_under_way(context.instance, now)
+        if under_way is not None:
+            return dg.SensorResult(
+                skip_reason=f"Run {under_way} is under way; changes since it began are looked for after it."
+            )
+        before = UpdateCursor.read(context.cursor)
+        with in_plain_words(self.audience):
+            state, cursor = self._look(context, before, now)
+        synced = self._last_sync(context.instance)
+        decision = self._decide(context.instance, state, synced, run_date, now)
+        return dg.SensorResult(
+            run_requests=[decision] if isinstance(decision, dg.RunRequest) else None,
+            skip_reason=decision if isinstance(decision, str) else None,
+            cursor=cursor.model_dump_json(),
+            asset_events=[*self._observations(state, before, synced)],
+        )
+
+    def _look(
+        self, context: dg.SensorEvaluationContext, before: UpdateCursor | None, now: datetime
+    ) -> tuple[SourceState, UpdateCursor]:
+        """The source as it is now. A checksum, which reads a column, is taken at most hourly."""
+        source = self.audience.source
+        # first, so that what is materialised while the source is asked is news to the next look
+        upstream = latest_materializations(context.instance, source.depends_on)
+        cursor = before
+        if cursor is None or not source.checksum or now - cursor.asked_at >= CHECKSUM_INTERVAL:
+            with getattr(context.resources, source.warehouse).open() as warehouse:
+                version = warehouse.version(
+                    source.to_source(),
+                    identifier_columns=self.audience.identifier.columns,
+                    updated_at=source.updated_at,
+                    checksum=source.checksum,
+                )
+            cursor = UpdateCursor(version=version, asked_at=now)
+        return SourceState(cursor.version, upstream), cursor
+
+    def _decide(
+        self,
+        instance: dg.DagsterInstance,
+        state: SourceState,
+        synced: LastSync | None,
+        run_date: str,
+        now: datetime,
+    ) -> dg.RunRequest | str:
+        """A run of the newest run date, or why there is none."""
+        news = "; ".join(state.news_since(synced.state if synced else None))
+        if not news:
+            return "The last sync has seen this state of the source."
+        if synced is not None and now < (earliest := synced.at + self.update.at_most_every):
+            return (
+                f"Changed: {news}. The last sync was {self._local(synced.at)}, so the next update is not before "
+                f"{self._local(earliest)} (at_most_every)."
+            )
+        tried = instance.get_run_records(
+            dg.RunsFilter(tags={UPDATE_TAG: self.audience.name}, created_after=synced.at if synced else None)
+        )
+        if tried and now < (again := self._next_attempt(tried)):
+            last = tried[0].dagster_run
+            return (
+                f"Changed: {news}. Run {last.run_id} ended as {last.status.value} without a sync; attempt "
+                f"{len(tried) + 1} follows not before {self._local(again)}."
+            )
+        return dg.RunRequest(
+            # the sync before is a part of it, since a source may come back to a state that was synced earlier
+            run_key=f"{state.digest}/{synced.event_id if synced else 'first'}/{len(tried) + 1}",
+            partition_key=run_date,
+            tags={UPDATE_TAG: self.audience.name},
+        )
+
+    def _next_attempt(self, tried: Sequence[dg.RunRecord]) -> datetime:
+        """After twice as long each time, up to an hour: of any state, since some sources change with every look."""
+        ended: float = max(record.end_time or record.update_timestamp.timestamp() for record in tried)
+        first = self.update.check_every
+        pause = min(first * (1 << min(len(tried) - 1, 20)), max(first, LONGEST_RETRY_PAUSE))
+        return datetime.fromtimestamp(ended, UTC) + pause
+
+    def _run_under_way(self, instance: dg.DagsterInstance, now: datetime) -> str | None:
+        """A run that is going to sync, or is syncing, whoever started it."""
+        own = dg.AssetKey([self.audience.name, "line_custom_audience"])
+        for job in (f"sync_{self.audience.name}", _AD_HOC_JOB):
+            for record in instance.get_run_records(dg.RunsFilter(job_name=job, statuses=_UNDER_WAY)):
+                run = record.dagster_run
+                abandoned = (
+                    # Dagster died between making and queueing it; within an hour it may still come back to it
+                    run.status is dg.DagsterRunStatus.NOT_STARTED
+                    and now - record.create_timestamp > timedelta(hours=1)
+                )
+                if not abandoned and (job != _AD_HOC_JOB or own in (run.asset_selection or ())):
+                    return run.run_id
+        return None
+
+    def _last_sync(self, instance: dg.DagsterInstance) -> LastSync | None:
+        records = instance.get_asset_records([dg.AssetKey([self.audience.name, "line_custom_audience"])])
+        event = records[0].asset_entry.last_materialization_record if records else None
+        if event is None or event.asset_materialization is None:
+            return None
+        entry = event.asset_materialization.metadata.get(SOURCE_STATE)
+        return LastSync(
+            event_id=event.storage_id,
+            at=datetime.fromtimestamp(event.timestamp, UTC),
+            state=SourceState.from_document(entry.value) if isinstance(entry, dg.JsonMetadataValue) else None,  # type: ignore[arg-type]
+        )
+
+    def _observations(
+        self, state: SourceState, before: UpdateCursor | None, synced: LastSync | None
+    ) -> Iterator[dg.AssetObservation]:
+        """The version of the source, where it is another than at the look before: the UI shows when it changed."""
+        known = before.version if before else (synced.state.version if synced and synced.state else None)
+        if state.version is not None and state.version != known:
+            yield dg.AssetObservation(
+                dg.AssetKey([self.audience.name, "source_segment"]),
+                description="The source has changed." if known else "The first look at the source.",
+                metadata={"source_version": state.version} | ({"version_before": known} if known else {}),
+            )
+
+    def _local(self, moment: datetime) -> str:
+        zone = ZoneInfo(self.audience.run_frequency.time_zone)
+        return f"{moment.astimezone(zone):%Y-%m-%d %H:%M %Z}"

@@ -1,0 +1,119 @@
+"""An audience file with a real DuckDB file, a store, a Dagster instance and the simulator around it."""
+
+from datetime import UTC, datetime
+
+import dagster as dg
+import duckdb
+import pytest
+from dagster._core.test_utils import freeze_time
+
+from line_ads_pipeline.components import LineAudience
+from line_ads_pipeline.components.audience_file import Audience
+from line_ads_pipeline.resources import LineAdsResource, SnapshotStoreResource, WarehouseResource
+
+TODAY = "2026-11-21"
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+def attributes() -> dict:
+    """Those of an audience file, few as they can be."""
+    return {
+        "name": "vip",
+        "source": {"table": "customers"},
+        "identifier": {"type": "email"},
+        "destination": {"ad_account_id": "A10000000001", "audience_name": "VIP customers"},
+    }
+
+
+def definitions_of(values: dict) -> dg.Definitions:
+    component = LineAudience(Audience.model_validate(values))
+    return component.build_defs(dg.ComponentTree.for_test().load_context)
+
+
+@pytest.fixture
+def define():
+    """Makes the definitions of an audience file, few fields as there can be but for what is changed."""
+    return lambda **changed: definitions_of(attributes() | changed)
+
+
+class Project:
+    """A warehouse, a store and a Dagster instance around one audience file."""
+
+    def __init__(self, folder, simulator, instance):
+        self.folder, self.instance, self.simulator = folder, instance, simulator
+        self.line_ads = {
+            "access_key": "demo-access-key",
+            "secret_key": "demo-secret-key",
+            "base_url": simulator.base_url,
+            "requests_per_second": 1000.0,
+            "first_poll_seconds": 0.001,
+            "retry_seconds": 0.0,
+        }
+        self.resources = {
+            "warehouse": WarehouseResource(url="duckdb:///warehouse.duckdb", root=str(folder)),
+            "snapshots": SnapshotStoreResource(location=str(folder / "store")),
+        }
+        self.attributes = attributes()
+
+    def execute(self, sql: str) -> None:
+        with duckdb.connect(self.folder / "warehouse.duckdb") as connection:
+            connection.execute(sql)
+
+    def customers(self, *emails: str | None) -> None:
+        self.execute("CREATE OR REPLACE TABLE customers (email VARCHAR, updated_at TIMESTAMP)")
+        with duckdb.connect(self.folder / "warehouse.duckdb") as connection:
+            for email in emails:
+                connection.execute("INSERT INTO customers VALUES (?, TIMESTAMP '2026-11-01')", [email])
+
+    def definitions(self) -> dg.Definitions:
+        return definitions_of(self.attributes)
+
+    def run(self, *selection: str, run_date: str = TODAY, now: datetime = NOW, config: dict | None = None):
+        """Materialise; the whole audience, or the assets named."""
+        with freeze_time(now):
+            return dg.materialize(
+                list(self.definitions().assets),
+                instance=self.instance,
+                partition_key=run_date,
+                resources=self.all_resources(),
+                selection=[dg.AssetKey(["vip", name]) for name in selection] or None,
+                run_config={"ops": {f"vip__{op}": {"config": c} for op, c in (config or {}).items()}},
+                raise_on_error=False,
+            )
+
+    def all_resources(self) -> dict:
+        return self.resources | {"line_ads": LineAdsResource(**self.line_ads)}
+
+    def retries(self) -> int:
+        """How often a failing step is tried again under a policy of one retry."""
+        assets = list(self.definitions().assets)
+        job = dg.define_asset_job("patient", op_retry_policy=dg.RetryPolicy(max_retries=1))
+        definitions = dg.Definitions(assets=assets, jobs=[job], resources=self.all_resources())
+        with freeze_time(NOW):
+            result = definitions.resolve_job_def("patient").execute_in_process(
+                instance=self.instance, partition_key=TODAY, raise_on_error=False
+            )
+        assert not result.success
+        return sum(event.is_step_up_for_retry for event in result.all_events)
+
+    def event(self, result, name: str) -> dg.AssetMaterialization:
+        (event,) = result.asset_materializations_for_node(f"vip__{name}")
+        return event
+
+    def metadata(self, result, name: str) -> dict:
+        return {key: value.value for key, value in self.event(result, name).metadata.items()}
+
+    def data_version(self, result, name: str) -> str:
+        return self.event(result, name).tags["dagster/data_version"]
+
+    def snapshots(self) -> list:
+        """The snapshot files in the store."""
+        return [file for file in (self.folder / "store" / "snapshots").rglob("*") if file.is_file()]
+
+
+@pytest.fixture
+def project(tmp_path, simulator):
+    with dg.DagsterInstance.ephemeral() as instance:
+        made = Project(tmp_path, simulator, instance)
+        made.customers("Taro@Example.com ", "taro@example.com", "hanako@example.co.jp", "nobody", "", None)
+        yield made

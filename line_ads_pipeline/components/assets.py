@@ -22,6 +22,7 @@ from line_ads_pipeline.components.errors import (
     SnapshotGone,
 )
 from line_ads_pipeline.components.failures import in_plain_words
+from line_ads_pipeline.components.schedule import promised_freshness
 from line_ads_pipeline.components.source_state import (
     SOURCE_STATE,
     SourceState,
@@ -139,6 +140,7 @@ def build_assets(
         description=f"{described}The custom audience {destination.audience_name or destination.audience_id} in LINE Ads.",
         kinds={"line"},
         required_resource_keys={destination.credentials, SNAPSHOT_STORE},
+        freshness_policy=promised_freshness(audience),
         metadata={
             "ad_account_id": destination.ad_account_id,
             "audience": destination.audience_name or destination.audience_id,

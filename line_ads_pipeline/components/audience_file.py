@@ -26,6 +26,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from line_ads_pipeline.components.errors import shown
+from line_ads_pipeline.components.freshness import longest_late_after
 from line_ads_pipeline.identifiers import EmailRules, IfaRules, PhoneRules, Rules
 from line_ads_pipeline.line_ads import NAME_LIMIT, IdType
 from line_ads_pipeline.sync import Destination, SyncMode
@@ -437,6 +438,18 @@ class RunFrequencyBlock(Block):
                 raise mistake(f"is {every} but lacks {field}", f"{field}: {example}")
         return self
 
+    @model_validator(mode="after")
+    def _late_before_the_next_run(self) -> Self:
+        longest = longest_late_after(self.cron, time_zone=self.time_zone, wanted=self.late_after)
+        if longest < self.late_after:
+            instead = f"{longest.days}d" if longest.days else f"{longest // timedelta(hours=1)}h"
+            raise mistake(
+                "is so long that the next run would be due before this one is late",
+                f"late_after: {instead} or less",
+                field="late_after",
+            )
+        return self
+
     @property
     def cron(self) -> str:
         """The cron string, to be read in `time_zone`."""
@@ -490,7 +503,7 @@ class Audience(Block):
         description="Where it goes", examples=["{ad_account_id: A10000000001, audience_name: VIP customers}"]
     )
     run_frequency: RunFrequencyBlock = Field(
-        default=RunFrequencyBlock(), description="When", examples=["{every: daily}"]
+        default_factory=RunFrequencyBlock, description="When", examples=["{every: daily}"]
     )
     keep_updated: bool = Field(
         default=True, description="The schedule is on from the start", examples=["true"]

@@ -7,6 +7,7 @@ import dagster as dg
 
 from line_ads_pipeline.components.audience_file import Audience, RunFrequencyBlock
 from line_ads_pipeline.components.errors import AudienceFileError, Mistake
+from line_ads_pipeline.components.freshness import freshness_policy
 from line_ads_pipeline.components.update_sensor import UpdateSensor
 
 _SWITCH = {
@@ -41,14 +42,14 @@ def build_automation(
     Schedule and sensor run from the first load unless the file or the environment say no.
 
     Raises:
-        AudienceFileError: `LINE_ADS_SCHEDULES` says neither yes nor no.
+        AudienceFileError: As `runs_by_itself`.
     """
     job = dg.define_asset_job(
         f"sync_{audience.name}",
         selection=dg.AssetSelection.assets(*assets),
         description=f"Syncs {audience.name} to LINE Ads.",
     )
-    running = _schedules_are_on() and audience.keep_updated
+    running = runs_by_itself(audience)
     schedule = dg.build_schedule_from_partitioned_job(
         job,
         name=f"{audience.name}_schedule",
@@ -59,6 +60,27 @@ def build_automation(
         sensor = UpdateSensor(audience, audience.update_on_change, partitions)
         sensors.append(sensor.definition(running=running))
     return dg.Definitions(jobs=[job], schedules=[schedule], sensors=sensors)
+
+
+def runs_by_itself(audience: Audience) -> bool:
+    """Whether schedule and sensor run from the first load.
+
+    Raises:
+        AudienceFileError: `LINE_ADS_SCHEDULES` says neither yes nor no.
+    """
+    return _schedules_are_on() and audience.keep_updated
+
+
+def promised_freshness(audience: Audience) -> dg.FreshnessPolicy | None:
+    """When the audience is late; None where nothing is promised, since it does not run by itself.
+
+    Raises:
+        AudienceFileError: As `runs_by_itself`.
+    """
+    if not runs_by_itself(audience):
+        return None
+    frequency = audience.run_frequency
+    return freshness_policy(frequency.cron, time_zone=frequency.time_zone, late_after=frequency.late_after)
 
 
 def _schedules_are_on() -> bool:

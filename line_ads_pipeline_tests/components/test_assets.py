@@ -599,6 +599,29 @@ def schedule_status(define, monkeypatch, typed: str | None, **changed) -> dg.Def
     return schedule.default_status
 
 
+def test_the_audience_is_late_when_its_file_says(specs, monkeypatch):
+    monkeypatch.delenv("LINE_ADS_SCHEDULES", raising=False)
+    frequency = {
+        "every": "weekly",
+        "day_of_week": "monday",
+        "time_of_day": "09:30",
+        "time_zone": "Asia/Tokyo",
+    }
+    assets = specs(run_frequency={**frequency, "late_after": "3h"})
+
+    policy = assets["line_custom_audience"].freshness_policy
+    assert (policy.deadline_cron, policy.lower_bound_delta) == ("30 12 * * 1", timedelta(hours=3))
+    assert policy.timezone == "Asia/Tokyo"
+    assert assets["source_segment"].freshness_policy is None
+
+
+@pytest.mark.parametrize(("switch", "keep_updated"), [("off", True), ("on", False)])
+def test_what_does_not_run_by_itself_is_never_late(specs, monkeypatch, switch, keep_updated):
+    monkeypatch.setenv("LINE_ADS_SCHEDULES", switch)
+
+    assert specs(keep_updated=keep_updated)["line_custom_audience"].freshness_policy is None
+
+
 def test_a_snapshot_of_other_rules_is_never_sent(project, simulator):
     """Hashes of e-mail addresses would be taken for phone numbers."""
     project.run("source_segment")

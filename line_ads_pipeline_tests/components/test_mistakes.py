@@ -96,6 +96,7 @@ MISTAKES = {
     "checksum beside updated_at": ("updated_at: updated_at", "updated_at: updated_at\n    checksum: true", ["line 9", "source.checksum", "has no effect", "updated_at"]),
     "checksum of a file": ("table: marts.vip_customers\n    updated_at: updated_at", "path: vip.csv\n    checksum: true", ["line 8", "source.checksum", "has no effect", "size and time"]),
     "incremental": ("sync_mode: mirror", "incremental: true", ["destination.incremental", "not supported yet"]),
+    "late_after beyond the next run": ("every: daily", "every: daily\n    late_after: 24h", ["line 18", "run_frequency.late_after", "so long", "late_after: 23h or less"]),
     "late_after without a unit": ("every: daily", "every: daily\n    late_after: 6", ["line 18", "run_frequency.late_after", '"6"', "late_after: 6h"]),
     "template of an unset variable": ("A10000000001", '"{{ env.NO_SUCH_VARIABLE }}"', ["line 13", "destination.ad_account_id", "NO_SUCH_VARIABLE", "not set"]),
     "component type": ("LineAudience\n", "LineAudiense\n", ["line 1", "type", "LineAudience"]),

@@ -22,6 +22,7 @@ from line_ads_pipeline.components.errors import (
     SnapshotGone,
 )
 from line_ads_pipeline.components.failures import in_plain_words
+from line_ads_pipeline.components.heartbeat import signs_of_life
 from line_ads_pipeline.components.schedule import promised_freshness
 from line_ads_pipeline.components.source_state import (
     SOURCE_STATE,
@@ -76,7 +77,7 @@ def build_assets(
         **common,
     )
     def source_segment(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
-        with in_plain_words(audience):
+        with signs_of_life(context), in_plain_words(audience):
             # first, so that what is materialised while the source is described is news to the sensor
             upstream = latest_materializations(context.instance, source.depends_on)
             description = _describe(audience, context)
@@ -107,7 +108,7 @@ def build_assets(
     def hashed_identifiers(
         context: dg.AssetExecutionContext, config: HashingConfig
     ) -> dg.MaterializeResult[None]:
-        with in_plain_words(audience):
+        with signs_of_life(context), in_plain_words(audience):
             records = _records(audience, context)
             kept = records.read("partitions", context.partition_key)
             newest = partitions.get_last_partition_key()
@@ -151,7 +152,7 @@ def build_assets(
     def line_custom_audience(
         context: dg.AssetExecutionContext, config: SyncConfig
     ) -> dg.MaterializeResult[None]:
-        with in_plain_words(audience):
+        with signs_of_life(context), in_plain_words(audience):
             records = _records(audience, context)
             kept = records.read("partitions", context.partition_key)
             if kept is None:

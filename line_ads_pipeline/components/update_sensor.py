@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from line_ads_pipeline.components.audience_file import Audience, UpdateBlock
 from line_ads_pipeline.components.failures import in_plain_words
+from line_ads_pipeline.components.heartbeat import is_silent
 from line_ads_pipeline.components.source_state import SOURCE_STATE, SourceState, latest_materializations
 
 UPDATE_TAG = "line_ads/update"
@@ -187,12 +188,8 @@ class UpdateSensor:
         for job in (f"sync_{self.audience.name}", _AD_HOC_JOB):
             for record in instance.get_run_records(dg.RunsFilter(job_name=job, statuses=_UNDER_WAY)):
                 run = record.dagster_run
-                abandoned = (
-                    # Dagster died between making and queueing it; within an hour it may still come back to it
-                    run.status is dg.DagsterRunStatus.NOT_STARTED
-                    and now - record.create_timestamp > timedelta(hours=1)
-                )
-                if not abandoned and (job != _AD_HOC_JOB or own in (run.asset_selection or ())):
+                is_ours = job != _AD_HOC_JOB or own in (run.asset_selection or ())
+                if is_ours and not is_silent(instance, record, now=now):
                     return run.run_id
         return None
 

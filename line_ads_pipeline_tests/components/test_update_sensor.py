@@ -307,14 +307,33 @@ def test_a_run_by_hand_is_of_the_job_that_is_looked_for(project):
     assert job.name == "__ASSET_JOB"
 
 
-def test_a_run_that_was_never_queued_is_no_hindrance_for_long(watched):
-    """Dagster died between making and queueing it; within an hour it may still come back to it."""
-    watched.run_exists("sync_vip", "NOT_STARTED")
+@pytest.mark.parametrize("status", ["NOT_STARTED", "STARTING", "STARTED", "CANCELING"])
+def test_a_run_without_a_sign_of_life_is_no_hindrance(watched, status):
+    """Its machine went down: Dagster leaves it as it was."""
+    watched.run_exists("sync_vip", status)
+    watched.later(minutes=29)
     assert watched.skips_because("under way")
 
-    watched.later(hours=1, minutes=1)
+    watched.later(minutes=2)
 
     assert len(watched.requests()) == 1
+
+
+def test_a_run_that_shows_signs_of_life_is_under_way_however_long(watched):
+    run = watched.run_exists("sync_vip", "STARTED")
+    watched.later(hours=5)
+    with freeze_time(watched.now):
+        watched.instance.report_engine_event("Still at work.", run)
+    watched.later(minutes=29)
+
+    assert watched.skips_because("under way")
+
+
+def test_a_run_in_the_queue_is_under_way_however_long(watched):
+    watched.run_exists("sync_vip", "QUEUED")
+    watched.later(days=3)
+
+    assert watched.skips_because("under way")
 
 
 def test_a_source_that_fails_fails_the_tick_and_is_asked_again(synced):

@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
-.PHONY: help install demo dev test lint clean
+.PHONY: help install demo dev test bench lint clean
 
 help: ## List the commands
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,9 @@ dev: $(INSTALLED) ## The Dagster UI, with the simulator behind it
 
 test: $(INSTALLED) ## The whole test suite
 	@$(BIN)/pytest
+
+bench: $(INSTALLED) ## The benchmark: prints its tables and writes benchmarks/RESULTS.md
+	@$(BIN)/python -m benchmarks
 
 lint: $(INSTALLED) ## Linters and types
 	@$(BIN)/ruff check .

@@ -451,6 +451,16 @@ class RunFrequencyBlock(Block):
         return self
 
     @property
+    def in_words(self) -> str:
+        """Such as `weekly on monday at 09:30 Asia/Tokyo`."""
+        day = {
+            "daily": "",
+            "weekly": f" on {self.day_of_week}",
+            "monthly": f" on day {self.day_of_month}" if self.day_of_month != "last" else " on the last day",
+        }[self.every]
+        return f"{self.every}{day} at {self.time_of_day:%H:%M} {self.time_zone}"
+
+    @property
     def cron(self) -> str:
         """The cron string, to be read in `time_zone`."""
         day_of_month = {"last": "L", None: "*"}.get(self.day_of_month, self.day_of_month)

@@ -1,4 +1,4 @@
-"""Signs of life of a run, so that one whose process is gone does not count as under way for ever.
+"""Signs of life of a run, so that one whose process is gone is not under way for ever.
 
 Dagster itself notices a process that died only as long as the code server lives that started it; a run that went down
 with its machine stays as started.

@@ -53,6 +53,7 @@ def build_automation(
     schedule = dg.build_schedule_from_partitioned_job(
         job,
         name=f"{audience.name}_schedule",
+        description=f"Syncs {audience.name} to LINE Ads: {audience.run_frequency.in_words}.",
         default_status=dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED,
     )
     sensors = []

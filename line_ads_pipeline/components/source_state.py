@@ -41,14 +41,12 @@ class SourceState:
         Only what the audience file names now is compared, so that a file with one upstream asset less is no news.
         """
         if seen is None:
-            return ["the source has not been synced yet"]
+            return ["it has not been synced yet"]
         news = [
             f"{key} was materialised" for key, at in self.upstream.items() if seen.upstream.get(key) != at
         ]
         if self.version != seen.version:
-            news.insert(
-                0, f"the source's version is {self.version}, {seen.version or 'none'} when last synced"
-            )
+            news.insert(0, f"its version is {self.version}, was {seen.version or 'unknown'}")
         return news
 
     @property

@@ -22,6 +22,10 @@ from line_ads_pipeline.components.source_state import SOURCE_STATE, SourceState,
 UPDATE_TAG = "line_ads/update"
 """On the runs that the sensor requests: the audience's name."""
 
+NEWS_TAG = "line_ads/news"
+"""On the same runs: what they were requested for."""
+LONGEST_TAG = 250
+
 CHECKSUM_INTERVAL = timedelta(hours=1)
 LONGEST_RETRY_PAUSE = timedelta(hours=1)
 
@@ -39,7 +43,7 @@ class UpdateCursor(BaseModel):
     """What one look at the source leaves for the next. Without it, the source is only looked at once more."""
 
     format: Literal[1] = 1
-    version: str | None
+    state: SourceState
     asked_at: datetime
 
     @classmethod
@@ -111,27 +115,31 @@ class UpdateSensor:
             return dg.SensorResult(
                 skip_reason=f"Run {under_way} is under way; changes since it began are looked for after it."
             )
+        synced = self._last_sync(context.instance)
         before = UpdateCursor.read(context.cursor)
         with in_plain_words(self.audience):
-            state, cursor = self._look(context, before, now)
-        synced = self._last_sync(context.instance)
+            cursor = self._look(context, _latest_look(before, synced), now)
+        state = cursor.state
+        known = before.state if before else synced.state if synced else None
         decision = self._decide(context.instance, state, synced, run_date, now)
         return dg.SensorResult(
             run_requests=[decision] if isinstance(decision, dg.RunRequest) else None,
             skip_reason=decision if isinstance(decision, str) else None,
             cursor=cursor.model_dump_json(),
-            asset_events=[*self._observations(state, before, synced)],
+            asset_events=[*self._observations(state, known)],
         )
 
     def _look(
-        self, context: dg.SensorEvaluationContext, before: UpdateCursor | None, now: datetime
-    ) -> tuple[SourceState, UpdateCursor]:
+        self, context: dg.SensorEvaluationContext, latest: UpdateCursor | None, now: datetime
+    ) -> UpdateCursor:
         """The source as it is now. A checksum, which reads a column, is taken at most hourly."""
         source = self.audience.source
         # first, so that what is materialised while the source is asked is news to the next look
         upstream = latest_materializations(context.instance, source.depends_on)
-        cursor = before
-        if cursor is None or not source.checksum or now - cursor.asked_at >= CHECKSUM_INTERVAL:
+        if latest is not None and source.checksum and now - latest.asked_at < CHECKSUM_INTERVAL:
+            version, asked_at = latest.state.version, latest.asked_at
+        else:
+            asked_at = now
             with getattr(context.resources, source.warehouse).open() as warehouse:
                 version = warehouse.version(
                     source.to_source(),
@@ -139,8 +147,7 @@ class UpdateSensor:
                     updated_at=source.updated_at,
                     checksum=source.checksum,
                 )
-            cursor = UpdateCursor(version=version, asked_at=now)
-        return SourceState(cursor.version, upstream), cursor
+        return UpdateCursor(state=SourceState(version, upstream), asked_at=asked_at)
 
     def _decide(
         self,
@@ -172,7 +179,7 @@ class UpdateSensor:
             # the sync before is a part of it, since a source may come back to a state that was synced earlier
             run_key=f"{state.digest}/{synced.event_id if synced else 'first'}/{len(tried) + 1}",
             partition_key=run_date,
-            tags={UPDATE_TAG: self.audience.name},
+            tags={UPDATE_TAG: self.audience.name, NEWS_TAG: news[:LONGEST_TAG]},
         )
 
     def _next_attempt(self, tried: Sequence[dg.RunRecord]) -> datetime:
@@ -183,14 +190,17 @@ class UpdateSensor:
         return datetime.fromtimestamp(ended, UTC) + pause
 
     def _run_under_way(self, instance: dg.DagsterInstance, now: datetime) -> str | None:
-        """A run that is going to sync, or is syncing, whoever started it."""
+        """A run that is going to sync, or is syncing, whoever started it; those whose process is gone are failed."""
         own = dg.AssetKey([self.audience.name, "line_custom_audience"])
         for job in (f"sync_{self.audience.name}", _AD_HOC_JOB):
             for record in instance.get_run_records(dg.RunsFilter(job_name=job, statuses=_UNDER_WAY)):
                 run = record.dagster_run
-                is_ours = job != _AD_HOC_JOB or own in (run.asset_selection or ())
-                if is_ours and not is_silent(instance, record, now=now):
+                if job == _AD_HOC_JOB and run.asset_selection and own not in run.asset_selection:
+                    continue
+                if not is_silent(instance, record, now=now):
                     return run.run_id
+                # it would hold its place in the run queue for ever
+                instance.report_run_failed(run, "Its process is gone: no sign of life for half an hour.")
         return None
 
     def _last_sync(self, instance: dg.DagsterInstance) -> LastSync | None:
@@ -205,18 +215,25 @@ class UpdateSensor:
             state=SourceState.from_document(entry.value) if isinstance(entry, dg.JsonMetadataValue) else None,  # type: ignore[arg-type]
         )
 
-    def _observations(
-        self, state: SourceState, before: UpdateCursor | None, synced: LastSync | None
-    ) -> Iterator[dg.AssetObservation]:
-        """The version of the source, where it is another than at the look before: the UI shows when it changed."""
-        known = before.version if before else (synced.state.version if synced and synced.state else None)
-        if state.version is not None and state.version != known:
+    def _observations(self, state: SourceState, before: SourceState | None) -> Iterator[dg.AssetObservation]:
+        """What is new since the look before: the UI shows when the source changed."""
+        if news := state.news_since(before):
             yield dg.AssetObservation(
                 dg.AssetKey([self.audience.name, "source_segment"]),
-                description="The source has changed." if known else "The first look at the source.",
-                metadata={"source_version": state.version} | ({"version_before": known} if known else {}),
+                description=f"The source has changed: {'; '.join(news)}." if before else "The first look.",
+                metadata={
+                    "source_version": state.version or "none",
+                    "version_before": (before and before.version) or "none",
+                },
             )
 
     def _local(self, moment: datetime) -> str:
         zone = ZoneInfo(self.audience.run_frequency.time_zone)
         return f"{moment.astimezone(zone):%Y-%m-%d %H:%M %Z}"
+
+
+def _latest_look(cursor: UpdateCursor | None, synced: LastSync | None) -> UpdateCursor | None:
+    """What the source was when it was looked at last: by the sensor, or by the run that was synced since."""
+    if synced is None or synced.state is None or (cursor is not None and cursor.asked_at > synced.at):
+        return cursor
+    return UpdateCursor(state=synced.state, asked_at=synced.at)

@@ -47,7 +47,7 @@ class AudienceRecords:
 
     def record_audience(self, destination: Destination, audience_id: str) -> None:
         """Note which audience in LINE the syncs to a destination go to."""
-        document = {**destination.key, "audience_id": audience_id}
+        document = {"destination": destination.key, "audience_id": audience_id}
         self.store.write_document(document, "destinations", _digest(destination))
         self.write(document, "destination")
 

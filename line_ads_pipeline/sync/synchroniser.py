@@ -180,12 +180,12 @@ class Synchroniser:
     ) -> tuple[CustomAudience | None, tuple[str, ...]]:
         unfinished_id = unfinished.audience_id if unfinished else None
         previous = self.records.read("destination")
-        if previous is not None and not previous.items() >= self.destination.key.items():
+        if previous is not None and previous["destination"] != self.destination.key:
             _log.warning(
                 "the destination of %s has changed: audience %s in ad account %s stays as it is, unless it is the same",
                 self.destination.audience,
                 previous["audience_id"],
-                previous["ad_account_id"],
+                previous["destination"]["ad_account_id"],
             )
         audience, same_name = find_audience(
             self.client,

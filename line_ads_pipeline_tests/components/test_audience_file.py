@@ -73,6 +73,24 @@ def test_a_time_of_day_means_the_same_however_it_is_quoted(tmp_path, typed):
     assert audience.run_frequency.cron == "30 9 * * *"
 
 
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("{}", "daily at 00:00 UTC"),
+        (
+            "{every: weekly, day_of_week: monday, time_of_day: 9:30, time_zone: Asia/Tokyo}",
+            "weekly on monday at 09:30 Asia/Tokyo",
+        ),
+        ("{every: monthly, day_of_month: 28}", "monthly on day 28 at 00:00 UTC"),
+        ("{every: monthly, day_of_month: last}", "monthly on the last day at 00:00 UTC"),
+    ],
+)
+def test_the_schedule_says_when_it_runs(tmp_path, typed, words):
+    schedule = schedule_of(read(tmp_path, run_frequency=typed))
+
+    assert schedule.description == f"Syncs vip to LINE Ads: {words}."
+
+
 @pytest.mark.parametrize("typed", ["2026-03-01", '"2026-03-01"'])
 def test_a_start_date_may_be_quoted_or_not(tmp_path, typed):
     assert read(tmp_path, run_frequency=f"{{start_date: {typed}}}").run_frequency.start_date == date(

@@ -73,7 +73,7 @@ class Watched:
             f"INSERT INTO customers VALUES ('{moment}@example.com', TIMESTAMP '2026-11-{moment}')"
         )
 
-    def run_exists(self, job: str, status: str, asset: str = "vip") -> dg.DagsterRun:
+    def run_exists(self, job: str, status: str, asset: str | None = "vip") -> dg.DagsterRun:
         code = InProcessCodeLocationOrigin(
             LoadableTargetOrigin(python_file="definitions.py"), location_name="x"
         )
@@ -82,7 +82,7 @@ class Watched:
                 self.instance,
                 job_name=job,
                 status=dg.DagsterRunStatus(status),
-                asset_selection=frozenset({dg.AssetKey([asset, "line_custom_audience"])}),
+                asset_selection=asset and frozenset({dg.AssetKey([asset, "line_custom_audience"])}),
                 remote_job_origin=RemoteJobOrigin(RemoteRepositoryOrigin(code, "__repository__"), job),
             )
 
@@ -296,6 +296,12 @@ def test_runs_of_other_audiences_are_no_hindrance(watched, job, asset):
     assert len(watched.requests()) == 1
 
 
+def test_a_run_of_all_assets_is_of_this_audience_too(watched):
+    watched.run_exists("__ASSET_JOB", "STARTED", asset=None)
+
+    assert watched.skips_because("under way")
+
+
 def test_a_run_by_hand_is_of_the_job_that_is_looked_for(project):
     """Dagster's name for the job of an ad-hoc run is not public."""
     definitions = dg.Definitions.merge(
@@ -317,6 +323,8 @@ def test_a_run_without_a_sign_of_life_is_no_hindrance(watched, status):
     watched.later(minutes=2)
 
     assert len(watched.requests()) == 1
+    (dead,) = watched.instance.get_runs()
+    assert dead.status is dg.DagsterRunStatus.FAILURE
 
 
 def test_a_run_that_shows_signs_of_life_is_under_way_however_long(watched):
@@ -384,6 +392,25 @@ def test_a_checksum_is_taken_at_most_hourly(watched):
     assert observation.metadata["version_before"] != observation.metadata["source_version"]
 
 
+def test_a_checksum_that_a_run_has_taken_counts(watched):
+    """Else the one that the sensor took before would look like a change."""
+    watched.attributes["source"] = {"table": "customers", "checksum": True}
+    watched.attributes["update_on_change"]["at_most_every"] = "1m"
+    (request,) = watched.requests()
+    watched.change("02")
+    watched.later(minutes=1)
+    watched.execute(request)
+
+    watched.later(minutes=2)
+    assert watched.skips_because("has seen this state")
+    watched.change("03")
+    watched.later(minutes=50)
+    assert watched.skips_because("has seen this state")
+    watched.later(minutes=10)
+
+    assert len(watched.requests()) == 1
+
+
 def test_the_ui_shows_when_the_source_changed(synced):
     assert not synced.tick().asset_events
 
@@ -391,6 +418,9 @@ def test_the_ui_shows_when_the_source_changed(synced):
 
     (observation,) = synced.tick().asset_events
     assert observation.asset_key == dg.AssetKey(["vip", "source_segment"])
+    assert observation.description == (
+        "The source has changed: its version is 2026-11-02 00:00:00/7, was 2026-11-01 00:00:00/6."
+    )
     assert {key: entry.value for key, entry in observation.metadata.items()} == {
         "source_version": "2026-11-02 00:00:00/7",
         "version_before": "2026-11-01 00:00:00/6",
@@ -431,6 +461,15 @@ class TestUpstreamAssets:
         synced.attributes["source"]["depends_on"] = [ORDERS]
 
         assert not synced.requests()
+
+    def test_the_ui_shows_what_was_materialised(self, synced):
+        synced.materialize_upstream()
+
+        result = synced.tick()
+
+        (request,), (observation,) = result.run_requests, result.asset_events
+        assert observation.description == "The source has changed: marts/orders was materialised."
+        assert request.tags["line_ads/news"] == "marts/orders was materialised"
 
     def test_the_reason_names_the_asset(self, synced):
         synced.materialize_upstream()

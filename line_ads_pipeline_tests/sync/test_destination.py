@@ -147,6 +147,13 @@ def test_a_deleted_audience_is_an_error_until_it_may_be_made_anew(simulator, syn
     assert not simulator.broken_rules
 
 
+def test_an_unchanged_destination_is_nothing_to_warn_of(synchroniser, snapshot_of, caplog):
+    for _ in range(2):
+        sync(synchroniser, snapshot_of)
+
+    assert "has changed" not in caplog.text
+
+
 def test_a_changed_name_is_a_new_destination_and_the_old_audience_stays(
     simulator, synchroniser, snapshot_of, caplog
 ):

@@ -24,7 +24,7 @@ def test_a_change_of_the_table_is_synced_once_and_shown(deployment, hashed):
         limit=10,
     ).records
     (change,) = (record.asset_observation for record in observed)
-    assert change.description == "The source has changed."
+    assert change.description.startswith("The source has changed: its version is ")
     assert change.metadata["version_before"].value.endswith("/2")
     assert change.metadata["source_version"].value.endswith("/3")
 

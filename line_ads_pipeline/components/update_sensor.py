@@ -229,7 +229,7 @@ class UpdateSensor:
 
     def _local(self, moment: datetime) -> str:
         zone = ZoneInfo(self.audience.run_frequency.time_zone)
-        return f"{moment.astimezone(zone):%Y-%m-%d %H:%M %Z}"
+        return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
 
 
 def _latest_look(cursor: UpdateCursor | None, synced: LastSync | None) -> UpdateCursor | None:

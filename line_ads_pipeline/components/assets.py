@@ -20,6 +20,7 @@ from line_ads_pipeline.components.errors import (
     RulesChanged,
     SegmentNotDescribed,
     SnapshotGone,
+    UpdateOvertaken,
 )
 from line_ads_pipeline.components.failures import in_plain_words
 from line_ads_pipeline.components.heartbeat import signs_of_life
@@ -30,10 +31,11 @@ from line_ads_pipeline.components.source_state import (
     latest_materializations,
     upstream_deps,
 )
+from line_ads_pipeline.components.update_sensor import UPDATE_TAG
 from line_ads_pipeline.identifiers import SKIP_REASONS, identify
 from line_ads_pipeline.store import Snapshot, Tally
 from line_ads_pipeline.sync import AudienceRecords, Synchroniser, SyncResult
-from line_ads_pipeline.warehouse import SegmentDescription
+from line_ads_pipeline.warehouse import SegmentDescription, WarehouseError
 
 SNAPSHOT_STORE = "snapshots"
 """The key of the resource that all audiences of a project share."""
@@ -115,6 +117,8 @@ def build_assets(
             usable = kept is not None and _is_held(records, kept) and _has_rules_of(audience, kept)
             if context.partition_key == newest or (config.allow_late_snapshot and not usable):
                 kept = _hash_segment(audience, context, records)
+            elif UPDATE_TAG in context.run.tags:
+                raise UpdateOvertaken(context.partition_key, newest)
             elif kept is None:
                 raise LateSnapshot(context.partition_key, newest)
             else:
@@ -235,14 +239,6 @@ def _hash_segment(
                 identify(segment, described["identifier_column"], rules),
                 record_width=rules.record_width,
             )
-        version = warehouse.version(
-            audience.source.to_source(),
-            identifier_columns=audience.identifier.columns,
-            updated_at=audience.source.updated_at,
-            checksum=audience.source.checksum,
-        )
-    _warn_if_moved(context, "version", described["data_version"], version)
-    _warn_if_moved(context, "row count", described["row_count"], tally.rows)
     kept = {
         "snapshot": snapshot.to_document(),
         "tally": asdict(tally),
@@ -252,7 +248,27 @@ def _hash_segment(
     }
     records.write(kept, "partitions", context.partition_key)
     records.prune(snapshot)
+    _warn_if_moved(context, "row count", described["row_count"], tally.rows)
+    if not audience.source.checksum:  # reading the column once more is not worth a warning
+        _warn_if_version_moved(audience, context, described["data_version"])
     return kept
+
+
+def _warn_if_version_moved(
+    audience: Audience, context: dg.AssetExecutionContext, described: str | None
+) -> None:
+    try:
+        with getattr(context.resources, audience.source.warehouse).open() as warehouse:
+            version = warehouse.version(
+                audience.source.to_source(),
+                identifier_columns=audience.identifier.columns,
+                updated_at=audience.source.updated_at,
+            )
+    except WarehouseError as error:
+        # the snapshot is whole, whatever became of the source since
+        context.log.warning("Whether the segment changed while it was read cannot be told. %s", error)
+    else:
+        _warn_if_moved(context, "version", described, version)
 
 
 def _warn_if_moved(context: dg.AssetExecutionContext, what: str, described: object, hashed: object) -> None:

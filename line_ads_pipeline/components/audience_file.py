@@ -129,8 +129,10 @@ def _duration(value: object) -> object:
         return value
     match = re.fullmatch(r"([0-9]{1,7}) ?([smhd])", str(value))
     length = timedelta(seconds=int(match[1]) * _SECONDS[match[2]]) if match else timedelta()
-    if match is None or not timedelta() < length <= LONGEST_DURATION:
-        raise mistake(f'"{shown(value)}" is not a duration such as 90s, 10m, 6h or 30d, up to 366d')
+    if not length:
+        raise mistake(f'"{shown(value)}" is not one number and unit, such as 90s, 10m, 6h or 30d')
+    if length > LONGEST_DURATION:
+        raise mistake(f'"{shown(value)}" is more than {LONGEST_DURATION.days}d')
     return length
 
 
@@ -444,7 +446,7 @@ class RunFrequencyBlock(Block):
         if longest < self.late_after:
             instead = f"{longest.days}d" if longest.days else f"{longest // timedelta(hours=1)}h"
             raise mistake(
-                "is so long that the next run would be due before this one is late",
+                f"is so long that, {self.in_words}, the next run would be due before this one is late",
                 f"late_after: {instead} or less",
                 field="late_after",
             )
@@ -527,11 +529,15 @@ class Audience(Block):
         if self.update_on_change is not None and not (self.source.tells_changes or self.source.depends_on):
             raise mistake(
                 "cannot tell when this source changes: there is no updated_at",
-                "source.updated_at: a column whose newest value moves with every change. Without one, "
-                "source.checksum: true, which reads the identifier column at most once an hour",
+                "in source, updated_at: with a column whose newest value moves with every change. Without one, "
+                "checksum: true, which reads the identifier column at most once an hour, or depends_on: with the "
+                "Dagster assets that make the table",
                 field="update_on_change",
             )
-        own = next((key for key in self.source.depends_on if key.partition("/")[0] == self.name), None)
+        parts = ("source_segment", "hashed_identifiers", "line_custom_audience")
+        own = next(
+            (f"{self.name}/{part}" for part in parts if f"{self.name}/{part}" in self.source.depends_on), None
+        )
         if own is not None:
             raise mistake(
                 f'"{own}" is an asset of this audience itself',

@@ -5,6 +5,7 @@
   + LateSnapshot
   + SnapshotGone
   + RulesChanged
+  + UpdateOvertaken
   + SegmentNotDescribed
   + NothingToSend
 """
@@ -86,6 +87,16 @@ class SnapshotGone(RunRefused):
         super().__init__(
             f"the snapshot of the run date {run_date} is no longer in the store: snapshots are kept for a limited "
             f"time, plain mobile ad ids only until there are newer ones. {remedy}"
+        )
+
+
+class UpdateOvertaken(RunRefused):
+    """The next run date has begun while a run that its sensor requested was waiting."""
+
+    def __init__(self, run_date: str, newest: str | None) -> None:
+        super().__init__(
+            f"this run is to bring the latest change of the source, but its run date {run_date} is past (the newest is "
+            f"{newest}), and a past run date is not read anew. The sensor will ask for the newest one."
         )
 
 

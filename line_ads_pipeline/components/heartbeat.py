@@ -12,20 +12,23 @@ from threading import Event, Thread
 import dagster as dg
 
 BEAT = timedelta(minutes=5)
-LONGEST_SILENCE = 6 * BEAT
-"""Clocks of machines may differ, and a database may be away for a while."""
+LONGEST_SILENCE = timedelta(minutes=30)
+"""Many beats: clocks of machines may differ, and a database may be away for a while."""
+LONGEST_SILENCE_OF_OTHERS = timedelta(hours=24)
+"""Of a run that also materialises assets which show no signs of life."""
 
 
 @contextmanager
-def signs_of_life(context: dg.AssetExecutionContext, *, beat: timedelta = BEAT) -> Iterator[None]:
-    """Log a line every now and then, whatever the step is waiting for: the warehouse or LINE may take hours."""
+def signs_of_life(context: dg.AssetExecutionContext) -> Iterator[None]:
+    """Report an event every now and then, whatever the step is waiting for: the warehouse or LINE may take hours."""
     finished = Event()
 
-    def log() -> None:
-        while not finished.wait(beat.total_seconds()):
-            context.log.info("Still at work.")
+    def report() -> None:
+        while not finished.wait(BEAT.total_seconds()):
+            # an event and not a log line, which a deployment's log level may drop
+            context.instance.report_engine_event("Still at work.", context.run)
 
-    thread = Thread(target=log, daemon=True, name="signs of life")
+    thread = Thread(target=report, daemon=True, name="signs of life")
     thread.start()
     try:
         yield
@@ -34,8 +37,14 @@ def signs_of_life(context: dg.AssetExecutionContext, *, beat: timedelta = BEAT) 
         thread.join()
 
 
-def is_silent(instance: dg.DagsterInstance, record: dg.RunRecord, *, now: datetime) -> bool:
-    """Whether an unfinished run of our assets has shown no sign of life for too long: its process is gone.
+def is_silent(
+    instance: dg.DagsterInstance,
+    record: dg.RunRecord,
+    *,
+    now: datetime,
+    longest: timedelta,
+) -> bool:
+    """Whether an unfinished run has shown no sign of life for too long: its process is gone.
 
     A run in the queue has no process yet, and waits as long as it must.
     """
@@ -44,4 +53,4 @@ def is_silent(instance: dg.DagsterInstance, record: dg.RunRecord, *, now: dateti
         return False
     events = instance.get_records_for_run(run.run_id, limit=1, ascending=False).records
     latest = events[0].timestamp if events else record.create_timestamp.timestamp()
-    return now.timestamp() - latest > LONGEST_SILENCE.total_seconds()
+    return now.timestamp() - latest > longest.total_seconds()

@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 import dagster as dg
+from pydantic import TypeAdapter, ValidationError
 
 from line_ads_pipeline.components.audience_file import Audience
 
 SOURCE_STATE = "source_state"
-"""The metadata entry of line_custom_audience that says which state of the source LINE holds."""
+"""The metadata entry of line_custom_audience that says in which state the source was when it was read."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,12 @@ class SourceState:
     upstream: Mapping[str, int]
 
     @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> Self:
-        """What `to_document` gave."""
-        return cls(document["version"], dict(document["upstream"]))
+    def from_document(cls, document: object) -> Self | None:
+        """What `to_document` gave; None if it was recorded in a form that is not known here."""
+        try:
+            return TypeAdapter(cls).validate_python(document)
+        except ValidationError:
+            return None
 
     def to_document(self) -> dict[str, Any]:
         """A form that JSON takes."""

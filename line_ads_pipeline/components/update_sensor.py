@@ -12,11 +12,11 @@ from typing import Literal, Self
 from zoneinfo import ZoneInfo
 
 import dagster as dg
-from pydantic import BaseModel, ValidationError
+from pydantic import AwareDatetime, BaseModel, ValidationError
 
 from line_ads_pipeline.components.audience_file import Audience, UpdateBlock
 from line_ads_pipeline.components.failures import in_plain_words
-from line_ads_pipeline.components.heartbeat import is_silent
+from line_ads_pipeline.components.heartbeat import LONGEST_SILENCE, LONGEST_SILENCE_OF_OTHERS, is_silent
 from line_ads_pipeline.components.source_state import SOURCE_STATE, SourceState, latest_materializations
 
 UPDATE_TAG = "line_ads/update"
@@ -28,6 +28,8 @@ LONGEST_TAG = 250
 
 CHECKSUM_INTERVAL = timedelta(hours=1)
 LONGEST_RETRY_PAUSE = timedelta(hours=1)
+MOST_DOUBLINGS = 12
+"""From a second to an hour."""
 
 _AD_HOC_JOB = "__ASSET_JOB"  # what Dagster calls the job of a run that materialises a selection
 _UNDER_WAY = [
@@ -44,7 +46,7 @@ class UpdateCursor(BaseModel):
 
     format: Literal[1] = 1
     state: SourceState
-    asked_at: datetime
+    asked_at: AwareDatetime
 
     @classmethod
     def read(cls, text: str | None) -> Self | None:
@@ -61,11 +63,13 @@ class LastSync:
 
     Attributes:
         event_id: The event log's id of it.
+        run_date: The partition.
         at: When it was confirmed.
         state: The state of the source that was sent; None if that was not recorded.
     """
 
     event_id: int
+    run_date: str
     at: datetime
     state: SourceState | None
 
@@ -110,18 +114,12 @@ class UpdateSensor:
         if run_date is None:
             first = self.audience.run_frequency.start_date
             return dg.SensorResult(skip_reason=f"There is no run date yet: start_date is {first}.")
-        under_way = self._run_under_way(context.instance, now)
-        if under_way is not None:
-            return dg.SensorResult(
-                skip_reason=f"Run {under_way} is under way; changes since it began are looked for after it."
-            )
-        synced = self._last_sync(context.instance)
-        before = UpdateCursor.read(context.cursor)
+        before, synced = UpdateCursor.read(context.cursor), self._last_sync(context.instance)
+        known = before.state if before else synced.state if synced else None
         with in_plain_words(self.audience):
             cursor = self._look(context, _latest_look(before, synced), now)
         state = cursor.state
-        known = before.state if before else synced.state if synced else None
-        decision = self._decide(context.instance, state, synced, run_date, now)
+        decision = self._decide(context.instance, state, run_date, now)
         return dg.SensorResult(
             run_requests=[decision] if isinstance(decision, dg.RunRequest) else None,
             skip_reason=decision if isinstance(decision, str) else None,
@@ -136,7 +134,7 @@ class UpdateSensor:
         source = self.audience.source
         # first, so that what is materialised while the source is asked is news to the next look
         upstream = latest_materializations(context.instance, source.depends_on)
-        if latest is not None and source.checksum and now - latest.asked_at < CHECKSUM_INTERVAL:
+        if latest is not None and source.checksum and abs(now - latest.asked_at) < CHECKSUM_INTERVAL:
             version, asked_at = latest.state.version, latest.asked_at
         else:
             asked_at = now
@@ -153,31 +151,49 @@ class UpdateSensor:
         self,
         instance: dg.DagsterInstance,
         state: SourceState,
-        synced: LastSync | None,
         run_date: str,
         now: datetime,
     ) -> dg.RunRequest | str:
         """A run of the newest run date, or why there is none."""
+        # in this order, and after the look, which may take a minute: a run that began or ended meanwhile is seen
+        if under_way := self._run_under_way(instance, now):
+            return (
+                f"Run {under_way} is under way; whether it has seen the latest change is looked at after it."
+            )
+        synced = self._last_sync(instance)
         news = "; ".join(state.news_since(synced.state if synced else None))
         if not news:
             return "The last sync has seen this state of the source."
+        if synced is not None and run_date < synced.run_date:
+            return (
+                f"Changed: {news}. The newest run date, {run_date}, is older than that of the last sync, "
+                f"{synced.run_date}, since the run frequency was edited; updates go on with the next run date."
+            )
         if synced is not None and now < (earliest := synced.at + self.update.at_most_every):
             return (
                 f"Changed: {news}. The last sync was {self._local(synced.at)}, so the next update is not before "
                 f"{self._local(earliest)} (at_most_every)."
             )
         tried = instance.get_run_records(
-            dg.RunsFilter(tags={UPDATE_TAG: self.audience.name}, created_after=synced.at if synced else None)
+            dg.RunsFilter(tags={UPDATE_TAG: self.audience.name}, created_after=synced.at if synced else None),
+            limit=MOST_DOUBLINGS,
         )
         if tried and now < (again := self._next_attempt(tried)):
             last = tried[0].dagster_run
             return (
-                f"Changed: {news}. Run {last.run_id} ended as {last.status.value} without a sync; attempt "
-                f"{len(tried) + 1} follows not before {self._local(again)}."
+                f"Changed: {news}. Run {last.run_id} ended as {last.status.value} without a sync; the next attempt is "
+                f"not before {self._local(again)}."
             )
         return dg.RunRequest(
-            # the sync before is a part of it, since a source may come back to a state that was synced earlier
-            run_key=f"{state.digest}/{synced.event_id if synced else 'first'}/{len(tried) + 1}",
+            # the sync and the attempt before are parts of it: a source may come back to a state that was synced, and
+            # a key that was used is never run again
+            run_key="/".join(
+                [
+                    state.digest,
+                    str(synced.event_id) if synced else "first",
+                    tried[0].dagster_run.run_id if tried else "first",
+                ]
+            ),
             partition_key=run_date,
             tags={UPDATE_TAG: self.audience.name, NEWS_TAG: news[:LONGEST_TAG]},
         )
@@ -186,22 +202,29 @@ class UpdateSensor:
         """After twice as long each time, up to an hour: of any state, since some sources change with every look."""
         ended: float = max(record.end_time or record.update_timestamp.timestamp() for record in tried)
         first = self.update.check_every
-        pause = min(first * (1 << min(len(tried) - 1, 20)), max(first, LONGEST_RETRY_PAUSE))
+        pause = min(first * (1 << (len(tried) - 1)), max(first, LONGEST_RETRY_PAUSE))
         return datetime.fromtimestamp(ended, UTC) + pause
 
     def _run_under_way(self, instance: dg.DagsterInstance, now: datetime) -> str | None:
-        """A run that is going to sync, or is syncing, whoever started it; those whose process is gone are failed."""
-        own = dg.AssetKey([self.audience.name, "line_custom_audience"])
-        for job in (f"sync_{self.audience.name}", _AD_HOC_JOB):
+        """A run that is going to sync, or is syncing, whoever started it; one whose process is gone is not."""
+        own_job = f"sync_{self.audience.name}"
+        for job in (own_job, _AD_HOC_JOB):
             for record in instance.get_run_records(dg.RunsFilter(job_name=job, statuses=_UNDER_WAY)):
                 run = record.dagster_run
-                if job == _AD_HOC_JOB and run.asset_selection and own not in run.asset_selection:
+                if job == _AD_HOC_JOB and not self._selects(run):
                     continue
-                if not is_silent(instance, record, now=now):
+                longest = LONGEST_SILENCE if job == own_job else LONGEST_SILENCE_OF_OTHERS
+                if not is_silent(instance, record, now=now, longest=longest):
                     return run.run_id
-                # it would hold its place in the run queue for ever
-                instance.report_run_failed(run, "Its process is gone: no sign of life for half an hour.")
+                if job == own_job:  # else it would hold its place in the queue for ever
+                    instance.report_run_failed(run, "Its process is gone: no sign of life for half an hour.")
         return None
+
+    def _selects(self, run: dg.DagsterRun) -> bool:
+        """Whether an ad-hoc run syncs the audience: one without any selection is of all assets."""
+        if run.asset_selection is None:
+            return run.asset_check_selection is None
+        return dg.AssetKey([self.audience.name, "line_custom_audience"]) in run.asset_selection
 
     def _last_sync(self, instance: dg.DagsterInstance) -> LastSync | None:
         records = instance.get_asset_records([dg.AssetKey([self.audience.name, "line_custom_audience"])])
@@ -211,8 +234,9 @@ class UpdateSensor:
         entry = event.asset_materialization.metadata.get(SOURCE_STATE)
         return LastSync(
             event_id=event.storage_id,
+            run_date=event.asset_materialization.partition or "",
             at=datetime.fromtimestamp(event.timestamp, UTC),
-            state=SourceState.from_document(entry.value) if isinstance(entry, dg.JsonMetadataValue) else None,  # type: ignore[arg-type]
+            state=SourceState.from_document(entry.value) if isinstance(entry, dg.JsonMetadataValue) else None,
         )
 
     def _observations(self, state: SourceState, before: SourceState | None) -> Iterator[dg.AssetObservation]:

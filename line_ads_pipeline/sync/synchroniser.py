@@ -180,12 +180,13 @@ class Synchroniser:
     ) -> tuple[CustomAudience | None, tuple[str, ...]]:
         unfinished_id = unfinished.audience_id if unfinished else None
         previous = self.records.read("destination")
-        if previous is not None and previous["destination"] != self.destination.key:
+        was = previous["destination"] if previous is not None and "destination" in previous else None
+        if previous is not None and was is not None and was != self.destination.key:
             _log.warning(
                 "the destination of %s has changed: audience %s in ad account %s stays as it is, unless it is the same",
                 self.destination.audience,
                 previous["audience_id"],
-                previous["destination"]["ad_account_id"],
+                was["ad_account_id"],
             )
         audience, same_name = find_audience(
             self.client,

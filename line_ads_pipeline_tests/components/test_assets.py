@@ -13,6 +13,7 @@ import pytest
 from line_ads_pipeline.components import AudienceFileError
 from line_ads_pipeline.resources import LineAdsResource, SnapshotStoreResource, WarehouseResource
 from line_ads_pipeline.simulator import Fault
+from line_ads_pipeline.warehouse import Warehouse, WarehouseBusy
 
 ACCOUNT = "A10000000001"
 TODAY = "2026-11-21"
@@ -474,6 +475,30 @@ def test_a_segment_without_a_cheap_marker_is_new_at_every_look(project):
 
     assert project.data_version(first, "source_segment") != project.data_version(second, "source_segment")
     assert project.metadata(first, "source_segment")["source_version"].startswith("none: ")
+
+
+def test_a_source_that_fails_after_it_was_hashed_costs_no_snapshot(project, monkeypatch):
+    project.attributes["source"]["updated_at"] = "updated_at"
+
+    def busy(*_arguments, **_keywords):
+        raise WarehouseBusy("The database is open for writing.")
+
+    monkeypatch.setattr(Warehouse, "version", busy)
+    result = project.run()
+
+    assert result.success
+    warnings = [entry.user_message for entry in project.instance.all_logs(result.run_id) if entry.level == 30]
+    assert [text for text in warnings if "cannot be told. The database is open" in text]
+
+
+def test_a_checksum_is_the_version_of_a_source_that_has_no_other(project):
+    project.attributes["source"]["checksum"] = True
+    one, two = project.run("source_segment"), project.run("source_segment")
+    project.customers("someone@example.com")
+    three = project.run("source_segment")
+
+    versions = [project.metadata(result, "source_segment")["source_version"] for result in (one, two, three)]
+    assert versions[0] == versions[1] != versions[2]
 
 
 def test_the_data_version_of_a_snapshot_is_that_of_its_members(project):

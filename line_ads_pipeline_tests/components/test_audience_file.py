@@ -190,6 +190,12 @@ def test_update_on_change_is_a_switch_or_a_block(tmp_path, typed, meant):
     assert read(tmp_path, source=source, update_on_change=typed).update_on_change == meant
 
 
+def test_an_audience_may_depend_on_assets_that_share_its_name(tmp_path):
+    audience = read(tmp_path, source="{table: customers, depends_on: [vip/orders, source_segment]}")
+
+    assert audience.source.depends_on == ["vip/orders", "source_segment"]
+
+
 @pytest.mark.parametrize(
     "source",
     [

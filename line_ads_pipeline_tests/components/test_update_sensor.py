@@ -16,6 +16,7 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from line_ads_pipeline.components.audience_file import Audience
 from line_ads_pipeline.components.schedule import run_partitions
 from line_ads_pipeline.components.update_sensor import UpdateSensor
+from line_ads_pipeline.warehouse import Warehouse
 
 ORDERS = "marts/orders"
 
@@ -231,6 +232,7 @@ def test_a_run_that_failed_is_retried_after_growing_pauses(watched):
 
 
 def test_failures_before_the_last_sync_are_forgotten(watched):
+    watched.attributes["update_on_change"] = {"check_every": "10m", "at_most_every": "1m"}
     watched.project.line_ads["access_key"] = "revoked"
     for _ in range(4):
         watched.execute(watched.requests()[0], succeeds=False)
@@ -239,7 +241,7 @@ def test_failures_before_the_last_sync_are_forgotten(watched):
     watched.execute(watched.requests()[0])
 
     watched.change("02")
-    watched.later(hours=24)
+    watched.later(minutes=1)
 
     assert len(watched.requests()) == 1
 
@@ -251,6 +253,80 @@ def test_a_new_version_does_not_hurry_a_run_that_fails(watched):
     watched.change("02")
 
     assert watched.skips_because("ended as FAILURE")
+
+
+def test_a_run_key_is_never_used_twice_though_old_runs_are_deleted(watched):
+    watched.project.line_ads["access_key"] = "revoked"
+    keys = []
+    for _ in range(4):
+        (request,) = watched.requests()
+        keys.append(request.run_key)
+        watched.execute(request, succeeds=False)
+        for run in watched.instance.get_runs()[1:]:
+            watched.instance.delete_run(run.run_id)
+        watched.later(hours=2)
+
+    assert len(set(keys)) == 4
+
+
+def test_an_edited_frequency_waits_for_its_next_run_date(watched):
+    """LINE holds a later run date than the newest that the weekly audience has: runs of that are refused."""
+    (request,) = watched.requests()
+    watched.execute(request)
+    watched.attributes["run_frequency"] = {"every": "weekly", "day_of_week": "monday"}
+    watched.change("02")
+    watched.now = datetime(2026, 11, 22, 23, 59, 59, tzinfo=UTC)
+    assert watched.skips_because("2026-11-16", "2026-11-21", "edited")
+
+    watched.later(seconds=1)
+
+    assert [request.partition_key for request in watched.requests()] == ["2026-11-23"]
+
+
+def test_an_update_that_waited_past_its_run_date_is_asked_for_anew(watched):
+    """Else the list of the morning would be sent again, and count as a sync."""
+    watched.now = datetime(2026, 11, 21, 23, 59, 50, tzinfo=UTC)
+    watched.execute(watched.requests()[0])
+    watched.attributes["update_on_change"]["at_most_every"] = "1s"
+    watched.change("02")
+    watched.later(seconds=5)
+    (request,) = watched.requests()
+    watched.later(seconds=5)
+    watched.execute(request, succeeds=False)
+    watched.later(minutes=10)
+
+    (request,) = watched.requests()
+    watched.execute(request)
+
+    assert request.partition_key == "2026-11-22"
+    (audience,) = watched.project.simulator.audiences()
+    assert len(watched.project.simulator.members(audience.id)) == 3
+
+
+def test_a_run_that_began_during_the_look_is_seen(watched, monkeypatch):
+    look = Warehouse.version
+
+    def slow_look(*arguments, **keywords):
+        watched.run_exists("sync_vip", "STARTED")
+        return look(*arguments, **keywords)
+
+    monkeypatch.setattr(Warehouse, "version", slow_look)
+
+    assert watched.skips_because("under way")
+
+
+def test_a_state_that_was_recorded_in_another_form_is_synced_anew(watched):
+    with freeze_time(watched.now):
+        watched.instance.report_runless_asset_event(
+            dg.AssetMaterialization(
+                dg.AssetKey(["vip", "line_custom_audience"]),
+                partition="2026-11-20",
+                metadata={"source_state": dg.MetadataValue.json({"digest": "x"})},
+            )
+        )
+    watched.later(days=1)
+
+    assert len(watched.requests()) == 1
 
 
 def test_the_same_request_has_the_same_run_key(watched):
@@ -337,6 +413,19 @@ def test_a_run_that_shows_signs_of_life_is_under_way_however_long(watched):
     assert watched.skips_because("under way")
 
 
+def test_a_silent_run_that_others_share_is_left_alone(watched):
+    """Assets of others show no signs of life."""
+    watched.run_exists("__ASSET_JOB", "STARTED")
+    watched.later(hours=23)
+    assert watched.skips_because("under way")
+
+    watched.later(hours=2)
+
+    assert len(watched.requests()) == 1
+    (run,) = watched.instance.get_runs()
+    assert run.status is dg.DagsterRunStatus.STARTED
+
+
 def test_a_run_in_the_queue_is_under_way_however_long(watched):
     watched.run_exists("sync_vip", "QUEUED")
     watched.later(days=3)
@@ -359,7 +448,7 @@ def test_a_source_that_fails_fails_the_tick_and_is_asked_again(synced):
 
 @pytest.mark.parametrize(
     "cursor",
-    [None, "", "2026-11-20", "[]", '{"format": 2, "seen": {}}', '{"format": 1}', "null", '{"format": 1, "version": 5, "asked_at": "x"}'],
+    [None, "", "2026-11-20", "[]", '{"format": 1, "state": {"version": "x", "upstream": {}}, "asked_at": "2026-11-21T11:00:00"}', '{"format": 2, "seen": {}}', '{"format": 1}', "null", '{"format": 1, "version": 5, "asked_at": "x"}'],
 )  # fmt: skip
 def test_a_cursor_of_another_form_neither_repeats_nor_loses(synced, cursor):
     synced.cursor = cursor
@@ -452,6 +541,37 @@ class TestUpstreamAssets:
         synced.later(days=2)
         assert synced.skips_because("has seen this state")
 
+    def test_what_is_materialised_while_a_run_describes_the_source_is_not_lost(self, watched, monkeypatch):
+        watched.attributes["source"]["depends_on"] = [ORDERS]
+        describe = Warehouse.describe
+
+        def slow_describe(*arguments, **keywords):
+            described = describe(*arguments, **keywords)
+            watched.materialize_upstream()
+            return described
+
+        monkeypatch.setattr(Warehouse, "describe", slow_describe)
+        watched.execute(watched.requests()[0])
+        watched.later(days=1)
+
+        assert len(watched.requests()) == 1
+
+    def test_what_is_materialised_during_a_look_is_news_to_the_next(self, watched, monkeypatch):
+        watched.attributes["source"]["depends_on"] = [ORDERS]
+        watched.tick()
+        look = Warehouse.version
+
+        def slow_look(*arguments, **keywords):
+            version = look(*arguments, **keywords)
+            watched.materialize_upstream()
+            return version
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Warehouse, "version", slow_look)
+            assert not watched.tick().asset_events
+
+        assert len(watched.tick().asset_events) == 1
+
     def test_other_assets_do_not_matter(self, synced):
         synced.materialize_upstream("marts/unrelated")
 
@@ -498,6 +618,7 @@ class TestUpstreamAssets:
 
         upstream = specs[dg.AssetKey(["vip", "source_segment"])].deps
         assert {dep.asset_key.to_user_string() for dep in upstream} == {ORDERS, "marts/others"}
+        assert {dep.partition_mapping for dep in upstream} == {dg.AllPartitionMapping()}
 
 
 @pytest.mark.parametrize(

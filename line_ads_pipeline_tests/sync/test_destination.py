@@ -154,6 +154,16 @@ def test_an_unchanged_destination_is_nothing_to_warn_of(synchroniser, snapshot_o
     assert "has changed" not in caplog.text
 
 
+def test_a_destination_that_was_recorded_in_another_form_is_nothing_to_stumble_over(
+    synchroniser, snapshot_of, store
+):
+    first = sync(synchroniser, snapshot_of)
+    flat = {"ad_account_id": "A10000000001", "audience_id": first.audience_id}
+    store.write_document(flat, "audiences", "vip", "destination")
+
+    assert sync(synchroniser, snapshot_of).audience_id == first.audience_id
+
+
 def test_a_changed_name_is_a_new_destination_and_the_old_audience_stays(
     simulator, synchroniser, snapshot_of, caplog
 ):

@@ -4,12 +4,15 @@ Dagster itself notices a process that died only as long as the code server lives
 with its machine stays as started.
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from threading import Event, Thread
 
 import dagster as dg
+
+_log = logging.getLogger(__name__)
 
 BEAT = timedelta(minutes=5)
 LONGEST_SILENCE = timedelta(minutes=30)
@@ -25,8 +28,11 @@ def signs_of_life(context: dg.AssetExecutionContext) -> Iterator[None]:
 
     def report() -> None:
         while not finished.wait(BEAT.total_seconds()):
-            # an event and not a log line, which a deployment's log level may drop
-            context.instance.report_engine_event("Still at work.", context.run)
+            try:
+                # an event and not a log line, which a deployment's log level may drop
+                context.instance.report_engine_event("Still at work.", context.run)
+            except Exception as error:  # noqa: BLE001 - the database may be away for a while, and the heart beats on
+                _log.warning("a sign of life could not be kept: %s", type(error).__name__)
 
     thread = Thread(target=report, daemon=True, name="signs of life")
     thread.start()

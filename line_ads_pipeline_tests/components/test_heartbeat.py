@@ -40,6 +40,30 @@ def test_a_long_step_shows_signs_of_life(instance, monkeypatch):
     assert dg.materialize([slow], instance=instance).success
 
 
+def test_the_heart_beats_on_when_the_database_was_away(instance, monkeypatch, caplog):
+    monkeypatch.setattr(heartbeat, "BEAT", timedelta(seconds=0.01))
+    works = dg.DagsterInstance.report_engine_event
+    failed = []
+
+    def away_at_first(*arguments, **keywords):
+        if arguments[1:2] == ("Still at work.",) and not failed:
+            failed.append(arguments)
+            raise OSError("no route to host")
+        return works(*arguments, **keywords)
+
+    monkeypatch.setattr(dg.DagsterInstance, "report_engine_event", away_at_first)
+
+    @dg.asset
+    def slow(context: dg.AssetExecutionContext) -> None:
+        with signs_of_life(context):
+            while not beats(instance, context.run.run_id):
+                time.sleep(0.01)
+
+    assert dg.materialize([slow], instance=instance).success
+    assert failed
+    assert "could not be kept: OSError" in caplog.text
+
+
 def test_nothing_is_left_behind(instance):
     @dg.asset
     def failing(context: dg.AssetExecutionContext) -> None:

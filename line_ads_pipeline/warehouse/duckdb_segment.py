@@ -107,8 +107,10 @@ class DuckDBConnection:
             raise_alone(failure)
 
     def close(self) -> None:
-        """Cancel what runs, also in other threads, and close everything."""
+        """Cancel what runs, also in other threads, and close everything, once."""
         with self._lock:
+            if self._closed:
+                return
             self._closed = True
             loans = list(self._loans)
         for loan in loans:

@@ -20,7 +20,7 @@ class Turns:
         self._locks: dict[str, threading.Lock] = {}
 
     @contextmanager
-    def at(self, path: Path, *, patience: float = 45.0) -> Iterator[None]:
+    def at(self, path: Path, *, patience: float = 25.0) -> Iterator[None]:
         """Have the file, by whatever path it is reached, until the `with` block ends.
 
         Args:

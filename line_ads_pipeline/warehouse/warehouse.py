@@ -6,6 +6,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from threading import Event, Timer
 from types import TracebackType
 from typing import Self
 
@@ -14,7 +15,12 @@ import polars as pl
 from line_ads_pipeline.warehouse.csv_files import csv_segment
 from line_ads_pipeline.warehouse.database import database_path, find_query, find_table, open_database
 from line_ads_pipeline.warehouse.duckdb_segment import DuckDBConnection
-from line_ads_pipeline.warehouse.errors import UnsupportedWarehouse, WarehouseClosed
+from line_ads_pipeline.warehouse.errors import (
+    SegmentReadFailed,
+    UnsupportedWarehouse,
+    WarehouseClosed,
+    raise_alone,
+)
 from line_ads_pipeline.warehouse.files import files_version, find_files
 from line_ads_pipeline.warehouse.names import find_column, presentable
 from line_ads_pipeline.warehouse.parquet_files import ParquetSegment, polars_errors_replaced
@@ -28,6 +34,7 @@ from line_ads_pipeline.warehouse.source import (
 )
 from line_ads_pipeline.warehouse.turns import PROBES
 
+_VERSION_SECONDS = 30.0
 _MEMORY = re.compile(r"\d+(\.\d+)?\s*[KMGT]i?B", re.IGNORECASE)
 
 
@@ -131,7 +138,7 @@ class Warehouse:
         Of files names, sizes and times are looked at, unless `updated_at` is asked for, and no file is opened: a
         missing column shows when they are described. A database is opened for this one question, by one thread of the
         process at a time, and closed before this returns, whatever else this warehouse has open. Rows are read only
-        for `updated_at` and `checksum`.
+        for `updated_at` and `checksum`, and for no longer than half a minute, since Dagster gives a sensor one.
 
         Args:
             source: As `describe`.
@@ -145,12 +152,17 @@ class Warehouse:
 
         Raises:
             WarehouseBusy: The database is being written to, or was asked by others for too long.
+            SegmentReadFailed: It took too long, or as `describe`.
             WarehouseError: As `describe`.
         """
         self._open_connections()
         if isinstance(source, FileSource) and updated_at is None:
             return files_version(find_files(source.path, root=self._root), root=self._root)
-        with PROBES.at(self._path), closing(self._new_connections()) as connections:
+        with (
+            PROBES.at(self._path),
+            closing(self._new_connections()) as connections,
+            _ended_after(_VERSION_SECONDS, connections),
+        ):
             found = self._find(
                 source, connections, identifier_columns, updated_at=updated_at, checksum=checksum
             )
@@ -233,6 +245,34 @@ class _Found:
     columns: tuple[tuple[str, str], ...]
     identifier: str
     marker: Marker | None
+
+
+@contextmanager
+def _ended_after(seconds: float, connections: "_Connections") -> Iterator[None]:
+    """Close the connections when the time is up, which ends what they run."""
+    up = Event()
+
+    def end() -> None:
+        up.set()
+        connections.close()
+
+    timer = Timer(seconds, end)
+    timer.start()
+    try:
+        yield
+    except WarehouseClosed:
+        if not up.is_set():
+            raise
+    finally:
+        timer.cancel()
+        timer.join()
+    if up.is_set():
+        raise_alone(
+            SegmentReadFailed(
+                f"The version of the source could not be told within {seconds:g} seconds. Give it an updated_at "
+                "column in place of the checksum, or a table in place of a query or view."
+            )
+        )
 
 
 class _Connections:

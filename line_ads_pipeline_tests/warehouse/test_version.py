@@ -440,6 +440,20 @@ class TestManyAtOnce:
         assert version(warehouse, TableSource("written"), checksum=True)
         assert (kept is None) is (source is VIP)
 
+    def test_a_look_that_takes_too_long_is_ended(self, warehouse, change, monkeypatch):
+        """Else it would go on in its thread, and keep the turn and the writer's lock."""
+        monkeypatch.setattr(warehouse_module, "_VERSION_SECONDS", 0.5)
+        endless = QuerySource(
+            "SELECT count(*)::VARCHAR AS email FROM range(10_000_000_000) a, range(1_000_000) b"
+        )
+        with pytest.raises(SegmentReadFailed, match=r"within 0\.5 seconds\. Give it an updated_at") as raised:
+            version(warehouse, endless, checksum=True)
+
+        assert raised.value.__context__ is None
+        change("CREATE TABLE written (email VARCHAR)")
+        monkeypatch.setattr(warehouse_module, "_VERSION_SECONDS", 60.0)
+        assert version(warehouse, TableSource("written"), checksum=True)
+
     def test_asking_leaves_what_the_warehouse_has_open_as_it_is(self, warehouse):
         frame = warehouse.scan(VIP, "email")
         version(warehouse, VIP, checksum=True)

@@ -452,15 +452,14 @@ def deploy(root: Path) -> Iterator[Deployment]:
 
 
 def _still_running(groups: Sequence[int]) -> list[str]:
-    listing = subprocess.run(
-        ["ps", "-A", "-o", "pgid=,stat=,command="], capture_output=True, text=True, check=True
-    )
-    processes = (line.split(maxsplit=2) for line in listing.stdout.splitlines())
-    return [
-        " ".join(process)
-        for process in processes
-        if int(process[0]) in groups and not process[1].startswith("Z")
-    ]
+    """The processes of these groups that have not ended, where the system has /proc."""
+    left = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            state, _parent, group = (process / "stat").read_text().rpartition(")")[2].split()[:3]
+            if int(group) in groups and state != "Z":
+                left.append((process / "cmdline").read_text().replace("\0", " "))
+    return left
 
 
 @pytest.fixture(scope="module")

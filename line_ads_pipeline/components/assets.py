@@ -29,6 +29,7 @@ from line_ads_pipeline.components.source_state import (
     SOURCE_STATE,
     SourceState,
     latest_materializations,
+    source_version,
     upstream_deps,
 )
 from line_ads_pipeline.components.update_sensor import UPDATE_TAG
@@ -258,12 +259,7 @@ def _warn_if_version_moved(
     audience: Audience, context: dg.AssetExecutionContext, described: str | None
 ) -> None:
     try:
-        with getattr(context.resources, audience.source.warehouse).open() as warehouse:
-            version = warehouse.version(
-                audience.source.to_source(),
-                identifier_columns=audience.identifier.columns,
-                updated_at=audience.source.updated_at,
-            )
+        version = source_version(audience, context.resources)
     except WarehouseError as error:
         # the snapshot is whole, whatever became of the source since
         context.log.warning("Whether the segment changed while it was read cannot be told. %s", error)

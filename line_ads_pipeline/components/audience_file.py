@@ -192,19 +192,28 @@ class SourceBlock(Block):
                 "table: marts.vip_customers (or query: SELECT …, or path: data/customers.parquet)",
                 field=given[1] if given else "",
             )
+        return self
+
+    @model_validator(mode="after")
+    def _what_tells_changes_fits_the_source(self) -> Self:
         if self.path is not None and self.updated_at is not None:
             raise mistake(
                 "is for tables and queries; of a file its size and time of change are compared",
                 "leave this field out",
                 field="updated_at",
             )
-        for key in self.depends_on:
-            if self.depends_on.count(key) > 1:
-                raise mistake(f'"{key}" is named twice', "leave one out", field="depends_on")
         if self.checksum and (self.path is not None or self.updated_at is not None):
             known = "the size and time of change of a file are" if self.path else "updated_at is"
             raise mistake(f"has no effect here: {known} compared", "leave this field out", field="checksum")
         return self
+
+    @field_validator("depends_on")
+    @classmethod
+    def _each_once(cls, keys: list[str]) -> list[str]:
+        for key in keys:
+            if keys.count(key) > 1:
+                raise mistake(f'"{key}" is named twice', "leave one out")
+        return keys
 
     @property
     def tells_changes(self) -> bool:

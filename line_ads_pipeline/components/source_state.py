@@ -72,6 +72,27 @@ def latest_materializations(instance: dg.DagsterInstance, keys: Sequence[str]) -
     }
 
 
+def source_version(audience: Audience, warehouses: object) -> str | None:
+    """Ask the source for its data version, which costs little unless it is a checksum.
+
+    Args:
+        audience: Whose source.
+        warehouses: Dagster's resources, of which the audience names one.
+
+    Raises:
+        WarehouseError: The source could not be asked.
+    """
+    source = audience.source
+    with getattr(warehouses, source.warehouse).open() as warehouse:
+        version: str | None = warehouse.version(
+            source.to_source(),
+            identifier_columns=audience.identifier.columns,
+            updated_at=source.updated_at,
+            checksum=source.checksum,
+        )
+    return version
+
+
 def upstream_deps(audience: Audience) -> list[dg.AssetDep]:
     """Lineage to the upstream assets.
 

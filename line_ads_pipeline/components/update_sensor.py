@@ -17,7 +17,12 @@ from pydantic import AwareDatetime, BaseModel, ValidationError
 from line_ads_pipeline.components.audience_file import Audience, UpdateBlock
 from line_ads_pipeline.components.failures import in_plain_words
 from line_ads_pipeline.components.heartbeat import LONGEST_SILENCE, LONGEST_SILENCE_OF_OTHERS, is_silent
-from line_ads_pipeline.components.source_state import SOURCE_STATE, SourceState, latest_materializations
+from line_ads_pipeline.components.source_state import (
+    SOURCE_STATE,
+    SourceState,
+    latest_materializations,
+    source_version,
+)
 
 UPDATE_TAG = "line_ads/update"
 """On the runs that the sensor requests: the audience's name."""
@@ -137,14 +142,7 @@ class UpdateSensor:
         if latest is not None and source.checksum and abs(now - latest.asked_at) < CHECKSUM_INTERVAL:
             version, asked_at = latest.state.version, latest.asked_at
         else:
-            asked_at = now
-            with getattr(context.resources, source.warehouse).open() as warehouse:
-                version = warehouse.version(
-                    source.to_source(),
-                    identifier_columns=self.audience.identifier.columns,
-                    updated_at=source.updated_at,
-                    checksum=source.checksum,
-                )
+            version, asked_at = source_version(self.audience, context.resources), now
         return UpdateCursor(state=SourceState(version, upstream), asked_at=asked_at)
 
     def _decide(
@@ -224,10 +222,14 @@ class UpdateSensor:
         """Whether an ad-hoc run syncs the audience: one without any selection is of all assets."""
         if run.asset_selection is None:
             return run.asset_check_selection is None
-        return dg.AssetKey([self.audience.name, "line_custom_audience"]) in run.asset_selection
+        return self._synced_asset in run.asset_selection
+
+    @property
+    def _synced_asset(self) -> dg.AssetKey:
+        return dg.AssetKey([self.audience.name, "line_custom_audience"])
 
     def _last_sync(self, instance: dg.DagsterInstance) -> LastSync | None:
-        records = instance.get_asset_records([dg.AssetKey([self.audience.name, "line_custom_audience"])])
+        records = instance.get_asset_records([self._synced_asset])
         event = records[0].asset_entry.last_materialization_record if records else None
         if event is None or event.asset_materialization is None:
             return None

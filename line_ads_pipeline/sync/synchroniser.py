@@ -179,9 +179,9 @@ class Synchroniser:
         self, unfinished: Sync | None, *, recreate: bool = False
     ) -> tuple[CustomAudience | None, tuple[str, ...]]:
         unfinished_id = unfinished.audience_id if unfinished else None
-        previous = self.records.read("destination")
-        was = previous["destination"] if previous is not None and "destination" in previous else None
-        if previous is not None and was is not None and was != self.destination.key:
+        previous = self.records.read("destination") or {}
+        was = previous.get("destination")
+        if was is not None and was != self.destination.key:
             _log.warning(
                 "the destination of %s has changed: audience %s in ad account %s stays as it is, unless it is the same",
                 self.destination.audience,

@@ -1,6 +1,11 @@
-"""An audience file with a real DuckDB file, a store, a Dagster instance and the simulator around it."""
+"""An audience file with a real DuckDB file, a store, a Dagster instance and the simulator around it.
 
-from datetime import UTC, datetime
+Also the moments that a run frequency promises, computed without Dagster.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 import duckdb
@@ -117,3 +122,42 @@ def project(tmp_path, simulator):
         made = Project(tmp_path, simulator, instance)
         made.customers("Taro@Example.com ", "taro@example.com", "hanako@example.co.jp", "nobody", "", None)
         yield made
+
+
+MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
+FIRST_DAY, DAYS = date(2026, 12, 1), 2 * 366 + 31
+"""Two years and a month, with the 29th of February 2028."""
+
+
+def is_promised_on(day: date, *, every: str, day_of_week: str = "", day_of_month: str = "") -> bool:
+    if every == "daily":
+        return True
+    if every == "weekly":
+        return f"{day:%A}".lower() == day_of_week
+    return (day + DAY).day == 1 if day_of_month == "last" else day.day == int(day_of_month)
+
+
+def moment_of(local: datetime, zone: ZoneInfo) -> datetime:
+    """In UTC: a missing time is over when the clock has moved on, a doubled one counts the second time."""
+    while (moment := local.replace(tzinfo=zone, fold=1).astimezone(UTC)).astimezone(zone).replace(
+        tzinfo=None, fold=0
+    ) != local:
+        local += MINUTE
+    return moment
+
+
+def promised_moments(frequency: dict, time_of_day: str, time_zone: str) -> dict[datetime, str]:
+    """In UTC, each with its run date."""
+    at, zone = time.fromisoformat(time_of_day), ZoneInfo(time_zone)
+    days = (FIRST_DAY + n * DAY for n in range(DAYS))
+    return {
+        moment_of(datetime.combine(day, at), zone): f"{day}"
+        for day in days
+        if is_promised_on(day, **frequency)
+    }
+
+
+@pytest.fixture(name="promised_moments", scope="session")
+def promised_moments_fixture() -> Callable[[dict, str, str], dict[datetime, str]]:
+    """What a frequency, a time of day and a time zone promise."""
+    return promised_moments

@@ -1,10 +1,10 @@
 """Late means: not synced `late_after` past the promised moment. Never before, and not a week after.
 
-Promised moments are computed here with plain calendar and clock arithmetic, and judged by Dagster's own functions.
+Promised moments are computed with plain calendar and clock arithmetic, in conftest, and judged by Dagster's own functions.
 """
 
 import asyncio
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from itertools import islice
 from zoneinfo import ZoneInfo
 
@@ -45,31 +45,6 @@ FREQUENCIES = {
 }
 TIMES = ["00:00", "00:30", "01:30", "01:45", "02:00", "02:30", "09:30", "20:00", "23:59"]
 USUAL_TIMES = ["00:00", "09:30", "20:00", "23:59"]
-FIRST_DAY, DAYS = date(2026, 12, 1), 2 * 366 + 31
-"""Two years and a month, with the 29th of February 2028."""
-
-
-def is_promised_on(day: date, *, every: str, day_of_week: str = "", day_of_month: str = "") -> bool:
-    if every == "daily":
-        return True
-    if every == "weekly":
-        return f"{day:%A}".lower() == day_of_week
-    return (day + DAY).day == 1 if day_of_month == "last" else day.day == int(day_of_month)
-
-
-def moment_of(local: datetime, zone: ZoneInfo) -> datetime:
-    """In UTC: a missing hour is over when the clock has moved on, a doubled one counts the second time."""
-    while (moment := local.replace(tzinfo=zone, fold=1).astimezone(UTC)).astimezone(zone).replace(
-        tzinfo=None, fold=0
-    ) != local:
-        local += MINUTE
-    return moment
-
-
-def promised_moments(frequency: dict, time_of_day: str, time_zone: str) -> list[datetime]:
-    days = (FIRST_DAY + n * DAY for n in range(DAYS))
-    at, zone = time.fromisoformat(time_of_day), ZoneInfo(time_zone)
-    return [moment_of(datetime.combine(day, at), zone) for day in days if is_promised_on(day, **frequency)]
 
 
 def block(frequency: dict, time_of_day: str, time_zone: str, **fields: object) -> RunFrequencyBlock:
@@ -123,12 +98,12 @@ def documented_slack(
 
 @pytest.mark.parametrize("frequency", FREQUENCIES.values(), ids=FREQUENCIES)
 @pytest.mark.parametrize("time_zone", CLOCK_CHANGE)
-def test_a_punctual_sync_is_never_late_and_a_missed_one_is_noticed(time_zone, frequency):
+def test_a_punctual_sync_is_never_late_and_a_missed_one_is_noticed(promised_moments, time_zone, frequency):
     for time_of_day in TIMES if time_zone in {"Asia/Tokyo", *WITH_CLOCK_CHANGES} else USUAL_TIMES:
         cron = block(frequency, time_of_day, time_zone).cron
         check_every_moment(
             Judge(cron, time_zone=time_zone, late_after=SIX_HOURS),
-            promised_moments(frequency, time_of_day, time_zone),
+            list(promised_moments(frequency, time_of_day, time_zone)),
             late_after=SIX_HOURS,
             slack=documented_slack(frequency, time_of_day, time_zone),
         )

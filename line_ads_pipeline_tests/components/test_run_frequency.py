@@ -3,7 +3,7 @@
 What is promised where the clock changes: a time of day that is missing that day means the moment the clock has moved
 on (02:30 in New York is 03:00 then); one that comes twice means the second time.
 
-Promised moments are computed here with plain calendar and clock arithmetic.
+Promised moments are computed with plain calendar and clock arithmetic, in conftest.
 """
 
 from contextlib import contextmanager
@@ -51,36 +51,7 @@ FREQUENCIES = {
     "monthly on day 28": {"every": "monthly", "day_of_month": "28"},
     "monthly on the last day": {"every": "monthly", "day_of_month": "last"},
 }
-FIRST_DAY, DAYS = date(2026, 12, 1), 2 * 366 + 31
-"""Two years and a month, with the 29th of February 2028."""
-
-
-def is_promised_on(day: date, *, every: str, day_of_week: str = "", day_of_month: str = "") -> bool:
-    if every == "daily":
-        return True
-    if every == "weekly":
-        return f"{day:%A}".lower() == day_of_week
-    return (day + DAY).day == 1 if day_of_month == "last" else day.day == int(day_of_month)
-
-
-def moment_of(local: datetime, zone: ZoneInfo) -> datetime:
-    """In UTC: a missing time is over when the clock has moved on, a doubled one counts the second time."""
-    while (moment := local.replace(tzinfo=zone, fold=1).astimezone(UTC)).astimezone(zone).replace(
-        tzinfo=None, fold=0
-    ) != local:
-        local += MINUTE
-    return moment
-
-
-def promised_moments(frequency: dict, time_of_day: str, time_zone: str) -> dict[datetime, str]:
-    """In UTC, each with its run date."""
-    at, zone = time.fromisoformat(time_of_day), ZoneInfo(time_zone)
-    days = (FIRST_DAY + n * DAY for n in range(DAYS))
-    return {
-        moment_of(datetime.combine(day, at), zone): f"{day}"
-        for day in days
-        if is_promised_on(day, **frequency)
-    }
+FIRST_DAY = date(2026, 12, 1)
 
 
 def is_at_an_edge(moment: datetime, zone: ZoneInfo) -> bool:
@@ -139,7 +110,9 @@ class Scheduled:
 
 @pytest.mark.parametrize("frequency", FREQUENCIES.values(), ids=FREQUENCIES)
 @pytest.mark.parametrize("time_zone", ZONES)
-def test_each_promised_moment_is_one_tick_and_the_start_of_its_run_date(define, time_zone, frequency):
+def test_each_promised_moment_is_one_tick_and_the_start_of_its_run_date(
+    define, promised_moments, time_zone, frequency
+):
     for time_of_day in ZONES[time_zone]:
         scheduled = Scheduled(define, frequency, time_of_day, time_zone)
         promised = promised_moments(frequency, time_of_day, time_zone)
@@ -161,7 +134,7 @@ def test_each_promised_moment_is_one_tick_and_the_start_of_its_run_date(define, 
 @pytest.mark.parametrize("time_zone", ["America/New_York", "Europe/London", "Australia/Lord_Howe"])
 @pytest.mark.parametrize("frequency", ["daily", "weekly on sunday", "monthly on the last day"])
 def test_wherever_the_daemon_takes_up_near_a_clock_change_the_next_tick_is_the_next_promised(
-    define, time_zone, frequency
+    define, promised_moments, time_zone, frequency
 ):
     for time_of_day in ("01:30", "02:15"):
         scheduled = Scheduled(define, FREQUENCIES[frequency], time_of_day, time_zone)
@@ -295,7 +268,9 @@ def test_no_run_is_requested_before_the_start_date(define):
     ],
 )
 @pytest.mark.parametrize("frequency", ["daily", "monthly on the last day"])
-def test_clock_changes_around_midnight_neither_skip_nor_double_a_run_date(define, time_zone, frequency):
+def test_clock_changes_around_midnight_neither_skip_nor_double_a_run_date(
+    define, promised_moments, time_zone, frequency
+):
     """Which of two readings is taken is Dagster's choice there; that there is one a day, on that day, is not."""
     for time_of_day in ("00:30", "23:30"):
         scheduled = Scheduled(define, FREQUENCIES[frequency], time_of_day, time_zone)

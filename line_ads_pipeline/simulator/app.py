@@ -55,7 +55,7 @@ class _Endpoint:
                 await _drop(scope, receive)
                 return
             now = self._state.now()
-            response.headers["Date"] = format_datetime(now, usegmt=True)
+            response.headers["Date"] = format_datetime(self._state.told(now), usegmt=True)
             exchange.note(status=response.status_code, answered_at=now)
             await response(scope, receive, send)
         except _ClientGoneError:
@@ -107,6 +107,7 @@ class _Endpoint:
 
     async def _receive(self, exchange: Exchange, chunks: AsyncIterator[bytes]) -> Mapping[str, str]:
         state, headers = self._state, exchange.request.headers
+        settings = state.settings
         multipart = media_type(headers) == MULTIPART
         if not multipart:
             exchange.body = b"".join([chunk async for chunk in chunks])
@@ -114,12 +115,14 @@ class _Endpoint:
             headers,
             path=exchange.path,
             body=exchange.body,
-            access_key=state.settings.access_key,
-            secret_key=state.settings.secret_key,
-            now=state.now(),
+            access_key=settings.access_key,
+            secret_key=settings.secret_key,
+            now=state.told(state.now()),
         )
         with state.lock:
-            used = state.rate.admit(state.now())
+            now = state.now()
+            exchange.note(counted_at=now)
+            used = state.rate.admit(now)
             if exchange.ad_account_id:
                 state.check_ad_account(exchange.ad_account_id)
         if multipart and self._call == "upload":

@@ -1,7 +1,8 @@
 """An audience and an upload job, as LINE keeps them, and what can be seen of them at one moment.
 
 Where LINE's documents are silent: a size of 0 reads "-" and one up to 100 "100 or fewer"; an audience whose
-first job failed is `FAILED`, and `IN_PROGRESS` again with the next upload; an `EXPIRED` one takes no upload.
+first job failed is `FAILED`, and `IN_PROGRESS` again with the next upload; an `EXPIRED` one stays so, and takes no
+upload: 400 `REMOVED_ENTITY`. What LINE answers to that is open; the reason is chosen here from its list, as the nearest.
 """
 
 import math
@@ -45,7 +46,7 @@ class AudienceState:
 
 @dataclass(frozen=True, kw_only=True)
 class JobState:
-    """One upload job at one moment; `audience_count`, its rows, is None until the job is finished."""
+    """One upload job at one moment; `audience_count`, how many it processed, is None until it is finished."""
 
     id: str
     audience_id: str
@@ -100,6 +101,7 @@ class Audience:
 class Job:
     """One upload job. Its times are in seconds; `born_at` is Unix time.
 
+    `processed` is its number of rows, unless a fault says otherwise.
     `hidden_polls` and `running_polls` are the answers that will still hide it, and then show it unfinished.
     `lost` says that the client never got an answer to this upload.
     """
@@ -108,7 +110,7 @@ class Job:
     audience: Audience
     name: str
     action: Action
-    row_count: int
+    processed: int
     born_at: float
     identifiers: frozenset[str] = frozenset()
     seconds: float = 0.0
@@ -129,6 +131,8 @@ class Job:
         self.running_polls = fault.job_polls
         self.running_status = fault.job_status
         self.failed_type = fault.job_failed_type
+        if fault.job_processed is not None:
+            self.processed = fault.job_processed
 
     @property
     def due_at(self) -> float:
@@ -173,7 +177,7 @@ class Job:
             type=f"DIFF_{self.action}",
             status=self.outcome or self.running_status or ("QUEUED" if self._waits(now) else "WORKING"),
             failed_type=self.failed_type if self.outcome == "FAILED" else None,
-            audience_count=self.row_count if self.outcome == "FINISHED" else None,
+            audience_count=self.processed if self.outcome == "FINISHED" else None,
             created=datetime.fromtimestamp(self.born_at, UTC),
         )
 

@@ -78,7 +78,7 @@ async def list_audiences(exchange: Exchange) -> Response:
             "totalElements": len(found),
             "hasNextPage": page * size < len(found),
             "audienceGroups": [
-                _audience_json(audience) for audience in found[(page - 1) * size : page * size]
+                _audience_json(exchange, audience) for audience in found[(page - 1) * size : page * size]
             ],
         }
     )
@@ -126,14 +126,14 @@ async def upload(exchange: Exchange) -> Response:
             ),
         )
     exchange.note(audience_id=audience.id, row_count=checked.row_count, job_id=job.id)
-    return JSONResponse(_audience_json(audience), 202)
+    return JSONResponse(_audience_json(exchange, audience), 202)
 
 
 async def list_jobs(exchange: Exchange) -> Response:
     """Upload jobs: newest first, an order that LINE does not promise."""
     with exchange.state.lock:
         jobs = exchange.state.poll_jobs(exchange.ad_account_id, exchange.audience_id)
-    newest_first = [_job_json(job) for job in reversed(jobs)]
+    newest_first = [_job_json(exchange, job) for job in reversed(jobs)]
     fault = exchange.faults.get("job list")
     if fault is not None:
         newest_first = newest_first[: fault.job_list_limit]
@@ -150,7 +150,7 @@ async def rename(exchange: Exchange) -> Response:
     check_name(name)
     with exchange.state.lock:
         audience = exchange.state.rename(exchange.ad_account_id, exchange.audience_id, name=name)
-    return JSONResponse(_audience_json(audience))
+    return JSONResponse(_audience_json(exchange, audience))
 
 
 async def delete(exchange: Exchange) -> Response:
@@ -197,7 +197,7 @@ CALLS: tuple[tuple[str, str, Call, Perform], ...] = (
 """Method, path below `…/custom-audiences`, and what answers; fixed paths stand before those with an id."""
 
 
-def _audience_json(audience: AudienceState) -> dict[str, object]:
+def _audience_json(exchange: Exchange, audience: AudienceState) -> dict[str, object]:
     return {
         "id": audience.id,
         "name": audience.name,
@@ -205,11 +205,11 @@ def _audience_json(audience: AudienceState) -> dict[str, object]:
         "status": audience.status,
         "failedType": audience.failed_type,
         "estimatedAudienceSize": audience.estimated_size,
-        "created": _iso_8601(audience.created),
+        "created": _iso_8601(exchange.state.told(audience.created)),
     }
 
 
-def _job_json(job: JobState) -> dict[str, object]:
+def _job_json(exchange: Exchange, job: JobState) -> dict[str, object]:
     return {
         "audienceGroupId": job.audience_id,
         "audienceGroupJobId": job.id,
@@ -218,7 +218,7 @@ def _job_json(job: JobState) -> dict[str, object]:
         "jobStatus": job.status,
         "failedType": job.failed_type,
         "audienceCount": job.audience_count,
-        "created": _iso_8601(job.created),
+        "created": _iso_8601(exchange.state.told(job.created)),
     }
 
 

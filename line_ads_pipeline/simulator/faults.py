@@ -1,6 +1,7 @@
 """Faults on request: what shall go wrong, with which requests, and how often."""
 
 import dataclasses
+import random
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
@@ -28,6 +29,7 @@ class Fault:
         action: Of uploads, only those with this action.
         skip: How many matching requests pass unharmed first.
         times: How many requests it harms then; None for all.
+        share: Which share of the matching requests after `skip` it harms, drawn at random; the others pass.
         status: Answer with this status code.
         reasons: The reasons of the answer's body; without any, and without `body`, the body is empty.
         body: Answer with this text, garbage or not. Without `status` the request is handled, and the status
@@ -41,6 +43,8 @@ class Fault:
         job_polls: How many answers of the job list show the job unfinished, whatever the time.
         job_status: What the job list says of the job instead of `QUEUED` and `WORKING`.
         job_failed_type: The job ends as `FAILED` with this failedType, and changes no member.
+        job_processed: The job's `audienceCount` when it is finished, whatever was in the file; the members
+            are those of the file.
         appears_after_seconds: How late the job is born and starts. An audience it creates appears with it
             when the answer is lost or replaced, else at once.
         appears_after_polls: As `appears_after_seconds`, counted in answers that do not show it: of the job
@@ -53,6 +57,7 @@ class Fault:
     action: Literal["ADD", "REPLACE"] | None = None
     skip: _Count = 0
     times: Annotated[int, Field(ge=1)] | None = 1
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0
 
     status: Annotated[int, Field(ge=200, le=599)] | None = None
     reasons: tuple[str, ...] = ()
@@ -67,6 +72,7 @@ class Fault:
     job_polls: _Count = 0
     job_status: str | None = None
     job_failed_type: str | None = None
+    job_processed: _Count | None = None
     appears_after_seconds: _Seconds = 0.0
     appears_after_polls: _Count = 0
 
@@ -85,6 +91,8 @@ class Fault:
             raise ValueError("reasons, retry_after and takes_effect need a status")
         if self.reasons and self.body is not None:
             raise ValueError("give either reasons or a body")
+        if self.job_failed_type is not None and self.job_processed is not None:
+            raise ValueError("a job that failed has no audienceCount")
         if "job" in self.aspects and self.call != "upload":
             raise ValueError('a fault of the job needs call "upload"')
         if "job list" in self.aspects and self.call != "upload-job":
@@ -114,6 +122,7 @@ class Fault:
                 self.job_polls,
                 self.job_status,
                 self.job_failed_type,
+                self.job_processed is not None,
                 self.appears_after_seconds,
                 self.appears_after_polls,
             ),
@@ -125,16 +134,23 @@ class Fault:
         changed = (
             f"{field.name}={getattr(self, field.name)}"
             for field in dataclasses.fields(self)
-            if field.name not in {"call", "action", "skip", "times"}
+            if field.name not in {"call", "action", "skip", "times", "share"}
             and getattr(self, field.name) != field.default
         )
         return ", ".join(changed)
 
 
 class FaultPlan:
-    """The injected faults, in the order of injection, and how much of each is left."""
+    """The injected faults, in the order of injection, and how much of each is left.
 
-    def __init__(self) -> None:
+    Args:
+        seed: Which requests the faults with a `share` harm. The same faults, injected in the same order, harm the
+            same of the requests that each of them matches, from the start and after each `clear`.
+    """
+
+    def __init__(self, *, seed: int = 0) -> None:
+        self._seed = seed
+        self._injected = 0
         self._waiting: list[_Injected] = []
 
     @property
@@ -146,10 +162,13 @@ class FaultPlan:
 
     def inject(self, fault: Fault) -> None:
         """Add a fault behind those already waiting."""
-        self._waiting.append(_Injected(fault, fault.skip, fault.times))
+        draws = random.Random(f"{self._seed}/{self._injected}")  # noqa: S311 - to be repeatable is the point
+        self._injected += 1
+        self._waiting.append(_Injected(fault, fault.skip, fault.times, draws))
 
     def clear(self) -> None:
         """Remove all faults."""
+        self._injected = 0
         self._waiting.clear()
 
     def take(self, call: Call, *, action: str | None) -> Mapping[Aspect, Fault]:
@@ -161,7 +180,7 @@ class FaultPlan:
                 continue
             if entry.skip:
                 entry.skip -= 1
-            elif not effective.keys() & fault.aspects:
+            elif not effective.keys() & fault.aspects and entry.draws.random() < fault.share:
                 effective |= dict.fromkeys(fault.aspects, fault)
                 entry.times = None if entry.times is None else entry.times - 1
         self._waiting = [entry for entry in self._waiting if entry.times != 0]
@@ -173,3 +192,4 @@ class _Injected:
     fault: Fault
     skip: int
     times: int | None
+    draws: random.Random

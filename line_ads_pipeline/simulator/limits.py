@@ -1,6 +1,6 @@
 """LINE's limits for one access key: requests a second, and `REPLACE`s at the same time."""
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -58,6 +58,7 @@ class ReplaceSlots:
 
     def __init__(self) -> None:
         self._slots: list[ReplaceSlot] = []
+        self._most: Counter[str] = Counter()
 
     def open(self, ad_account_id: str) -> ReplaceSlot:
         """Take a slot for a `REPLACE` that is arriving.
@@ -66,7 +67,9 @@ class ReplaceSlots:
             Refusal: 429 without a body.
         """
         self._slots = [slot for slot in self._slots if slot.held]
-        if sum(slot.ad_account_id == ad_account_id for slot in self._slots) >= MAX_SIMULTANEOUS_REPLACES:
+        held = sum(slot.ad_account_id == ad_account_id for slot in self._slots)
+        self._most[ad_account_id] = max(self._most[ad_account_id], held + 1)
+        if held >= MAX_SIMULTANEOUS_REPLACES:
             raise Refusal(
                 429,
                 rule="replace_limit",
@@ -75,3 +78,7 @@ class ReplaceSlots:
         slot = ReplaceSlot(ad_account_id=ad_account_id)
         self._slots.append(slot)
         return slot
+
+    def most_at_once(self, ad_account_id: str) -> int:
+        """How many an ad account had at the same time at most, with those that were refused as they arrived."""
+        return self._most[ad_account_id]

@@ -2,7 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 Rule = Literal[
@@ -50,6 +50,7 @@ class RequestRecord:
 
     `status` is None while it is not answered yet, and for ever when the connection was dropped.
     `job_id` is the job that the request created, so it tells whether an upload took effect.
+    `counted_at` is when the rate limit counted it, or refused it; None when it was not rightly signed.
     """
 
     number: int
@@ -62,6 +63,7 @@ class RequestRecord:
     audience_id: str | None
     action: str | None = None
     id_type: str | None = None
+    counted_at: datetime | None = None
     file_name: str | None = None
     row_count: int | None = None
     job_id: str | None = None
@@ -97,6 +99,16 @@ class RequestLog:
     def broken(self) -> tuple[BrokenRule, ...]:
         """The breaches in the order of their discovery."""
         return tuple(self._broken)
+
+    def busiest_second(self) -> int:
+        """How many requests any one second had at most, with those that the rate limit refused."""
+        moments = sorted(record.counted_at for record in self._records.values() if record.counted_at)
+        first = most = 0
+        for last, moment in enumerate(moments):
+            while moment - moments[first] >= timedelta(seconds=1):
+                first += 1
+            most = max(most, last - first + 1)
+        return most
 
     def begin(self, **arrival: Any) -> int:  # noqa: ANN401  # the fields of RequestRecord
         """Note the arrival of a request and return its number, counted from 1."""

@@ -4,7 +4,7 @@ import contextlib
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Self
 
@@ -48,6 +48,7 @@ class Simulator:
         accept_hashed_ifa: Whether 64 lower-case hex digits pass as an `IFA`.
         clock: The time of everything, with a time zone: dates, limits, jobs. The real time by default.
         requests_per_second_limit: What LINE allows per access key; None for no limit.
+        seed: Of what is drawn at random: which requests the faults with a `share` harm.
 
     Raises:
         PortInUseError: On entering, when something else listens on the port.
@@ -64,6 +65,7 @@ class Simulator:
         accept_hashed_ifa: bool = False,
         clock: Callable[[], datetime] = _utc_now,
         requests_per_second_limit: int | None = 10,
+        seed: int = 0,
     ) -> None:
         self._port = port
         self._state = LineState(
@@ -75,6 +77,7 @@ class Simulator:
                 accept_hashed_ifa=accept_hashed_ifa,
                 clock=clock,
                 requests_per_second_limit=requests_per_second_limit,
+                seed=seed,
             )
         )
         self._server: LoopbackServer | None = None
@@ -114,6 +117,23 @@ class Simulator:
         """Every breach of a rule, the newest 100,000; faults on request are none."""
         with self._state.lock:
             return self._state.log.broken
+
+    def busiest_second(self) -> int:
+        """How many rightly signed requests came within one second at most, of the newest 100,000.
+
+        Those that the rate limit refused are counted too, so that 11 or more show a client that goes too fast.
+        """
+        with self._state.lock:
+            return self._state.log.busiest_second()
+
+    def most_replaces_at_once(self, ad_account_id: str) -> int:
+        """How many `REPLACE`s of an ad account counted at the same time at most, since the start or last `reset`.
+
+        Each counts from the arrival of its request until its job has ended, by the simulator's strict reading of
+        the limit of 3; one that is refused counts as it arrives, so that 4 show a client that sends too many.
+        """
+        with self._state.lock:
+            return self._state.most_replaces_at_once(ad_account_id)
 
     def audiences(self) -> tuple[AudienceState, ...]:
         """All audiences, oldest first."""
@@ -182,11 +202,45 @@ class Simulator:
     def set_status(self, audience_id: str, status: AudienceStatus, failed_type: str | None = None) -> None:
         """Change an audience's status behind the client's back.
 
+        `EXPIRED` stays, and refuses uploads; `FAILED` ends with the next upload, or with a job under way.
+
         Raises:
             KeyError: There is no such audience.
         """
         with self._state.lock:
             self._state.set_status(audience_id, status, failed_type=failed_type)
+
+    def revoke_access(self, ad_account_id: str) -> None:
+        """Withdraw the access key's permission for an ad account: 403 from now on.
+
+        Raises:
+            KeyError: The key may not use it anyway.
+        """
+        with self._state.lock:
+            allowed = self._state.settings.ad_account_ids
+            if ad_account_id not in allowed:
+                raise KeyError(ad_account_id)
+            self._state.change(ad_account_ids=tuple(each for each in allowed if each != ad_account_id))
+
+    def grant_access(self, ad_account_id: str) -> None:
+        """Let the access key use one more ad account, or one that was withdrawn."""
+        with self._state.lock:
+            allowed = self._state.settings.ad_account_ids
+            self._state.change(ad_account_ids=tuple(dict.fromkeys((*allowed, ad_account_id))))
+
+    def rotate_keys(self, *, access_key: str, secret_key: str) -> None:
+        """Know only this pair of keys from now on; requests signed with the old one get 401."""
+        with self._state.lock:
+            self._state.change(access_key=access_key, secret_key=secret_key)
+
+    def set_clock_offset(self, offset: timedelta) -> None:
+        """Let LINE's clock differ by `offset` from the client's, as if somebody had set the client's clock.
+
+        That moves what clients see, the `Date` and the times of answers, and what their own `Date` is compared
+        with. Limits and jobs go on as before. Zero sets it right again.
+        """
+        with self._state.lock:
+            self._state.change(clock_offset=offset)
 
     def inject(self, *faults: Fault) -> None:
         """Make something go wrong with requests to come."""
@@ -195,7 +249,7 @@ class Simulator:
                 self._state.faults.inject(fault)
 
     def reset(self) -> None:
-        """Forget all audiences, jobs, requests, broken rules and faults."""
+        """Forget all audiences, jobs, requests, broken rules and faults, but no change of keys, access or clock."""
         with self._state.lock:
             self._state.reset()
 

@@ -3,11 +3,13 @@
 Nothing here runs by itself: each look first finishes the jobs that are due by the clock.
 """
 
+import dataclasses
 import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from line_ads_pipeline.simulator.audiences import (
     FUNCTION_TYPES,
@@ -29,7 +31,7 @@ _FIRST_JOB_ID = 7_000_001
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How a simulated LINE behaves; the parameters of `Simulator` of the same names."""
+    """How a simulated LINE behaves: the parameters of `Simulator` of the same names, and what became of them."""
 
     access_key: str
     secret_key: str = field(repr=False)
@@ -38,6 +40,8 @@ class Settings:
     accept_hashed_ifa: bool
     clock: Callable[[], datetime]
     requests_per_second_limit: int | None
+    seed: int
+    clock_offset: timedelta = timedelta()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +75,7 @@ class LineState:
         self.settings = settings
         self.lock = threading.RLock()
         self.log = RequestLog()
-        self.faults = FaultPlan()
+        self.faults = FaultPlan(seed=settings.seed)
         self.rate = RequestRate(settings.requests_per_second_limit)
         self._slots = ReplaceSlots()
         self._audiences: dict[str, Audience] = {}
@@ -91,6 +95,14 @@ class LineState:
     def now(self) -> datetime:
         """The clock, in UTC."""
         return self.settings.clock().astimezone(UTC)
+
+    def told(self, moment: datetime) -> datetime:
+        """A moment as clients are told it, and as their own clocks are compared with."""
+        return moment + self.settings.clock_offset
+
+    def change(self, **settings: Any) -> None:  # noqa: ANN401  # the fields of Settings
+        """Behave differently from now on."""
+        self.settings = dataclasses.replace(self.settings, **settings)
 
     def check_ad_account(self, ad_account_id: str) -> None:
         """Refuse an ad account that the access key may not use.
@@ -114,6 +126,10 @@ class LineState:
         """
         self._settle()
         return self._slots.open(ad_account_id)
+
+    def most_replaces_at_once(self, ad_account_id: str) -> int:
+        """How many slots for `REPLACE`s an ad account wanted at the same time at most."""
+        return self._slots.most_at_once(ad_account_id)
 
     def audiences(self) -> tuple[AudienceState, ...]:
         """The audiences that have appeared, in the order of their creation."""
@@ -205,7 +221,7 @@ class LineState:
             audience=audience,
             name=upload.file_name,
             action=upload.action,
-            row_count=upload.file.row_count,
+            processed=upload.file.row_count,
             born_at=now,
             identifiers=upload.file.identifiers,
             seconds=self.settings.job_seconds,
@@ -256,7 +272,7 @@ class LineState:
                 audience=audience,
                 name=file_name,
                 action="ADD" if position else "REPLACE",
-                row_count=len(audience.members),
+                processed=len(audience.members),
                 born_at=audience.created.timestamp(),
                 outcome="FINISHED",
             )

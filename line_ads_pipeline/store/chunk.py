@@ -3,8 +3,7 @@
 import io
 from typing import TYPE_CHECKING
 
-from line_ads_pipeline.store.errors import SnapshotDamaged
-from line_ads_pipeline.store.place import Reader
+from line_ads_pipeline.store.place import Reader, read_exactly
 from line_ads_pipeline.store.records import line_bytes, rendered
 
 if TYPE_CHECKING:
@@ -83,9 +82,4 @@ class _Lines(io.RawIOBase):
     def _block(self, number: int) -> bytes:
         start = self._start + number * self._block_records * self._width
         size = min(self._block_records * self._width, self._stop - start)
-        records = self._reader.read_at(start, size)
-        if len(records) != size:
-            raise SnapshotDamaged(
-                "the snapshot was cut short or removed while it was read: materialise hashed_identifiers again"
-            )
-        return rendered(records, width=self._width)
+        return rendered(read_exactly(self._reader, start, size), width=self._width)

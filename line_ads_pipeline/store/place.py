@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from line_ads_pipeline.store.disk import Bytes, WorkFile
+from line_ads_pipeline.store.errors import SnapshotDamaged
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,21 @@ class Reader(Protocol):
 
     def close(self) -> None:
         """Release the file."""
+
+
+def read_exactly(reader: Reader, offset: int, size: int) -> bytes:
+    """Give all the bytes of a range of a snapshot's file.
+
+    Raises:
+        SnapshotDamaged: There are fewer.
+        StoreUnavailable: The place cannot be read.
+    """
+    block = reader.read_at(offset, size)
+    if len(block) != size:
+        raise SnapshotDamaged(
+            "the snapshot was cut short or removed while it was read: materialise hashed_identifiers again"
+        )
+    return block
 
 
 class Place(Protocol):

@@ -87,6 +87,16 @@ def is_ascending(records: bytes, *, width: int) -> bool:
         return False
 
 
+def members(records: bytes, *, width: int) -> bytes:
+    """Give records in the form in which equal members have equal bytes."""
+    return records if width == DIGEST_WIDTH else records.lower()
+
+
+def count_members(records: bytes, *, width: int) -> int:
+    """Count the distinct ones of records that `members` gave."""
+    return _frame(records, width)["record"].n_unique()
+
+
 def rendered(records: bytes, *, width: int) -> bytes:
     r"""Give records as LINE reads them: lower-case hex of digests, mobile ad ids as they are, each with `\n`."""
     if not records:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from line_ads_pipeline.store.chunk import SnapshotChunk
 from line_ads_pipeline.store.disk import WorkFile
 from line_ads_pipeline.store.errors import DocumentDamaged, InvalidName, SnapshotDamaged, SnapshotNotFound
 from line_ads_pipeline.store.folder import Folder
-from line_ads_pipeline.store.place import NewFile, Place, Reader
+from line_ads_pipeline.store.overlap import count_common
+from line_ads_pipeline.store.place import NewFile, Place, Reader, read_exactly
 from line_ads_pipeline.store.records import DIGEST_WIDTH, IFA_WIDTH, PARTS, in_order, is_ascending, split
 from line_ads_pipeline.store.snapshot import Snapshot, Tally, is_digest
 
@@ -43,6 +44,9 @@ class Store:
             `az://account/container/prefix`, with credentials from the environment as each platform names them, or
             `memory://`, which lives as long as this object.
 
+    Attributes:
+        identity: A short name for the place, the same in all processes that use it under the same path or URL.
+
     Raises:
         StoreUnavailable: The URL is of no known kind.
     """
@@ -50,6 +54,8 @@ class Store:
     def __init__(self, location: str | Path) -> None:
         is_url = isinstance(location, str) and "://" in location
         self._place: Place = Bucket(str(location)) if is_url else Folder(Path(location))
+        place = str(location) if is_url else str(Path(location).absolute())
+        self.identity = hashlib.sha256(place.encode()).hexdigest()[:16]
 
     def write_snapshot(
         self, audience: str, identified: pl.LazyFrame, *, record_width: int
@@ -152,6 +158,36 @@ class Store:
             reader.close()
         if digest.hexdigest() != snapshot.digest:
             raise _damaged(audience, snapshot, "has other bytes than were written")
+
+    def count_common(self, audience: str, one: Snapshot, other: Snapshot) -> int:
+        """Count the members that two snapshots share; mobile ad ids are the same member whatever their case.
+
+        Both files are read once, side by side, with some tens of MiB in memory whatever their size; nothing is read
+        when they are the same snapshot. What they hold is not verified.
+
+        Args:
+            audience: Whose they are.
+            one: In this store.
+            other: In this store, with records of the same width.
+
+        Raises:
+            SnapshotNotFound: One is not in the store.
+            SnapshotDamaged: The size of one is not what it should be.
+            StoreUnavailable: The place cannot be read.
+            ValueError: Their widths differ, so that they cannot share a member.
+        """
+        if one.record_width != other.record_width:
+            raise ValueError(
+                f"snapshots of records of {one.record_width} and {other.record_width} bytes share no member"
+            )
+        if one == other:
+            return one.count
+        with (
+            closing(self._open(audience, one)) as one_reader,
+            closing(self._open(audience, other)) as other_reader,
+        ):
+            width = one.record_width
+            return count_common(_blocks(one_reader, width), _blocks(other_reader, width), width=width)
 
     def prune_snapshots(
         self, audience: str, *, keep: Collection[str], older_than: datetime
@@ -280,7 +316,7 @@ def _merge(parts: list[WorkFile], file: NewFile, width: int) -> tuple[str, int]:
 def _blocks(reader: Reader, width: int) -> Iterator[bytes]:
     step = reader.block_bytes // width * width
     for offset in range(0, reader.size, step):
-        yield reader.read_at(offset, min(step, reader.size - offset))
+        yield read_exactly(reader, offset, min(step, reader.size - offset))
 
 
 def _damaged(audience: str, snapshot: Snapshot, finding: str) -> SnapshotDamaged:

@@ -432,6 +432,25 @@ def test_an_expired_audience_takes_no_upload_but_is_listed(line):
     assert line.listing().json()["audienceGroups"][0]["status"] == "EXPIRED"
 
 
+def test_an_audience_that_expires_while_a_file_is_under_way_does_not_take_it(line, spec):
+    audience_id = line.create(*spec.hashed("a"))
+    fields = {"id": audience_id, "action": "ADD", "idType": "HASHED_EMAIL"}
+    files = {"file": ("people.txt", spec.rows(*spec.hashed("b")))}
+    upload = line.http.build_request("POST", line.url("/upload"), data=fields, files=files)
+    whole = upload.read()
+
+    def body():
+        yield whole[:-100]
+        spec.wait_until(lambda: line.simulator.requests[-1].audience_id == audience_id)
+        line.simulator.set_status(audience_id, "EXPIRED")
+        yield whole[-100:]
+
+    headers = {"Content-Type": upload.headers["Content-Type"]}
+    answer = line.http.post(line.url("/upload"), content=body(), headers=headers)
+    assert errors(answer) == (400, [("REMOVED_ENTITY", "id")])
+    assert line.simulator.members(audience_id) == set(spec.hashed("a"))
+
+
 def test_a_job_that_ends_does_not_revive_an_expired_audience(start, clock):
     line = start(job_seconds=10)
     audience_id = line.create()
@@ -462,6 +481,21 @@ def test_another_ad_account_is_refused_with_403(line):
         [("ACCOUNT_NOT_ALLOWED", None)],
     )
     assert line.rules() == ["ad_account"] * 2
+
+
+def test_access_can_be_withdrawn_and_given_back(start):
+    line = start(job_seconds=0)
+    line.create(name="people")
+    line.simulator.revoke_access("A10000000001")
+    assert errors(line.listing()) == (403, [("ACCOUNT_NOT_ALLOWED", None)])
+    assert line.http.get(line.url(ad_account=OTHER_ACCOUNT)).status_code == 200
+    with pytest.raises(KeyError, match="A10000000001"):
+        line.simulator.revoke_access("A10000000001")
+    line.simulator.grant_access("A10000000001")
+    line.simulator.grant_access("A10000000001")
+    assert line.names() == ["people"]
+    line.simulator.revoke_access("A10000000001")
+    assert line.listing().status_code == 403
 
 
 def test_the_ad_accounts_are_those_the_simulator_was_given(start):

@@ -108,7 +108,7 @@ def test_the_index_page_shows_audiences_jobs_requests_and_broken_rules(line, con
     line.simulator.add_audience("A10000000002", name="gone", status="FAILED", failed_type="INTERNAL_ERROR")
     audience_id = line.create(*spec.hashed(*range(1234)), name="VIP 顧客")
     line.http.get(line.url("/5300000009999/upload-job"))
-    control("POST", "/control/faults", json={"call": "upload", "drop": "after"})
+    control("POST", "/control/faults", json={"call": "upload", "drop": "after", "share": 0.125})
     page = control("GET", "/").text
     for shown in (
         "VIP 顧客",
@@ -120,7 +120,8 @@ def test_the_index_page_shows_audiences_jobs_requests_and_broken_rules(line, con
         "people.txt",
         "DIFF_ADD",
         "has no audience 5300000009999",
-        "drop=after",
+        "drop=after</td>",
+        "12.5 %",
         f"{line.simulator.base_url}<",
         "2026-08-03 01:02:03",
     ):

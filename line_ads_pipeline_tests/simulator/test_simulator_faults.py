@@ -114,6 +114,56 @@ def test_a_fault_without_times_stays(line):
     assert line.listing().status_code == 200
 
 
+def harmed_of(line, count):
+    """The numbers of the requests that got 500, of so many."""
+    return [number for number in range(count) if line.listing().status_code == 500]
+
+
+def test_a_share_of_the_matching_requests_is_harmed(line):
+    inject(line, call="list", status=500, share=0.2, times=None)
+    assert 60 <= len(harmed_of(line, 400)) <= 100
+
+
+def test_the_same_requests_are_harmed_in_every_simulator_of_one_seed(start):
+    harmed = []
+    for seed in (7, 7, 8):
+        line = start(seed=seed)
+        inject(line, call="list", status=500, share=0.5, times=None)
+        harmed.append(harmed_of(line, 50))
+        line.simulator.reset()
+        inject(line, call="list", status=500, share=0.5, times=None)
+        assert harmed_of(line, 50) == harmed[-1]
+    assert harmed[0] == harmed[1] != harmed[2]
+
+
+def test_other_requests_and_faults_do_not_change_which_requests_a_share_harms(start):
+    one, other = start(), start()
+    for line in (one, other):
+        inject(line, call="list", status=500, share=0.5, times=None)
+        inject(line, call="upload", status=500, share=0.5, times=None)
+    uploads, listings = [], []
+    for number in range(50):
+        uploads += [number] if other.upload(name="people").status_code == 500 else []
+        listings += [number] if other.listing().status_code == 500 else []
+    assert listings == harmed_of(one, 50)
+    assert uploads != listings
+
+
+def test_of_several_faults_with_a_share_each_meets_some_requests_and_some_meet_none(line):
+    inject(line, call="list", status=500, share=0.5, times=None)
+    inject(line, call="list", status=502, share=0.5, times=None)
+    statuses = [line.listing().status_code for _ in range(200)]
+    assert {status for status in (200, 500, 502) if statuses.count(status) > 25} == {200, 500, 502}
+
+
+def test_skip_counts_matching_requests_and_times_harmed_ones_whatever_the_share(line):
+    inject(line, call="list", status=500, share=0.5, skip=10, times=3)
+    harmed = harmed_of(line, 60)
+    assert len(harmed) == 3
+    assert harmed[0] >= 10
+    assert harmed[-1] - harmed[0] > 2
+
+
 def test_faults_wait_for_their_turn(line):
     """Each counts the requests it matches; one request meets one of them, the one that waited longest."""
     inject(line, status=500)
@@ -177,6 +227,24 @@ def test_an_audience_whose_only_job_failed_is_failed_until_the_next_upload(line)
     assert line.upload(id=audience_id).json()["status"] == "IN_PROGRESS"
     [audience] = line.listing().json()["audienceGroups"]
     assert (audience["status"], audience["failedType"]) == ("READY", None)
+
+
+@pytest.mark.parametrize("processed", [0, 2, 5])
+def test_a_job_may_have_processed_another_number_than_was_sent(line, spec, processed):
+    inject(line, call="upload", job_processed=processed)
+    audience_id = line.create(*spec.hashed("a", "b", "c"))
+    line.upload(spec.rows(*spec.hashed("d")), id=audience_id)
+    assert [job["audienceCount"] for job in line.jobs(audience_id)] == [1, processed]
+    assert line.simulator.members(audience_id) == set(spec.hashed("a", "b", "c", "d"))
+    assert line.simulator.requests[0].row_count == 3
+
+
+def test_what_a_job_processed_is_told_when_it_is_finished(line, clock):
+    inject(line, call="upload", job_seconds=10, job_processed=7)
+    audience_id = line.create()
+    assert line.jobs(audience_id)[0]["audienceCount"] is None
+    clock.advance(10)
+    assert line.jobs(audience_id)[0]["audienceCount"] == 7
 
 
 def test_a_slow_job(line, clock):
@@ -300,6 +368,15 @@ IMPOSSIBLE = {
     "unknown call": ({"call": "uplaod", "status": 500}, "call"),
     "unknown field": ({"call": "upload", "statsu": 500}, "statsu"),
     "no times": ({"status": 500, "times": 0}, "times"),
+    "share of nothing": ({"status": 500, "share": 0}, "share"),
+    "share of more than all": ({"status": 500, "share": 1.5}, "share"),
+    "a share alone": ({"share": 0.5}, "has no effect"),
+    "count of a failed job": (
+        {"call": "upload", "job_failed_type": "INTERNAL_ERROR", "job_processed": 1},
+        "has no audienceCount",
+    ),
+    "count of a list": ({"call": "list", "job_processed": 1}, 'needs call "upload"'),
+    "negative count": ({"call": "upload", "job_processed": -1}, "job_processed"),
     "negative delay": ({"delay_seconds": -1}, "delay_seconds"),
 }
 

@@ -73,6 +73,51 @@ def test_ten_a_second_is_the_default():
         assert simulator._state.rate.limit == 10
 
 
+def test_the_busiest_second_is_that_of_any_window(start, clock):
+    """Not of the clock's seconds; requests exactly a second apart are not within one second."""
+    line = start()
+    assert line.simulator.busiest_second() == 0
+    for pause, requests in ((0.5, 3), (0.25, 4), (0.5, 5), (0.25, 2), (60, 6)):
+        clock.advance(pause)
+        for _ in range(requests):
+            line.listing()
+    assert line.simulator.busiest_second() == 3 + 4 + 5
+
+
+def test_the_busiest_second_counts_what_the_rate_limit_refused_and_faults_harmed(start, clock, spec):
+    line = start(requests_per_second_limit=2)
+    line.simulator.inject(Fault(call="list", status=429))
+    assert [line.listing().status_code for _ in range(5)] == [429, 200, 429, 429, 429]
+    line.http.auth = spec.auth(clock, access_key="somebody")
+    assert line.listing().status_code == 401
+    assert line.simulator.busiest_second() == 5
+    line.simulator.reset()
+    assert line.simulator.busiest_second() == 0
+
+
+def test_the_most_replaces_at_once_are_those_whose_jobs_had_not_ended(start, clock):
+    line = start(job_seconds=10)
+    other = "A10000000002"
+    assert line.simulator.most_replaces_at_once(other) == 0
+    for pause in (0, 5, 5, 5):
+        clock.advance(pause)
+        line.create(action="REPLACE")
+        line.create(action="ADD")
+    line.upload(name="theirs", action="REPLACE", ad_account=other)
+    assert line.simulator.most_replaces_at_once("A10000000001") == 2
+    assert line.simulator.most_replaces_at_once(other) == 1
+    line.simulator.reset()
+    assert line.simulator.most_replaces_at_once("A10000000001") == 0
+
+
+def test_the_most_replaces_at_once_count_one_that_is_refused(start):
+    line = start(job_seconds=10)
+    for name in "abcdef":
+        line.upload(name=name, action="REPLACE")
+    assert line.rules() == ["replace_limit"] * 3
+    assert line.simulator.most_replaces_at_once("A10000000001") == 4
+
+
 def test_three_replaces_at_the_same_time_per_ad_account(start, clock):
     """A REPLACE counts until its job is finished; ADDs and other ad accounts do not count."""
     line = start(job_seconds=60)
@@ -138,6 +183,7 @@ def test_a_replace_counts_from_its_arrival_even_while_its_file_is_under_way(line
         thread.start()
     try:
         spec.wait_until(lambda: [request.action for request in line.simulator.requests] == ["REPLACE"] * 3)
+        assert line.simulator.most_replaces_at_once("A10000000001") == 3
         assert line.upload(name="fourth", action="REPLACE").status_code == 429
         assert line.upload(name="fourth", action="ADD").status_code == 202
     finally:

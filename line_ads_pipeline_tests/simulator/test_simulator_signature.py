@@ -193,6 +193,46 @@ def test_the_simulators_keys_are_those_it_was_given(start, clock, spec):
     assert line.listing().status_code == 200
 
 
+def test_after_a_rotation_of_the_keys_only_the_new_ones_are_known(line, clock, spec):
+    line.simulator.rotate_keys(access_key="new", secret_key="new-secret")
+    assert line.listing().status_code == 401
+    line.http.auth = spec.auth(clock, access_key="new", secret_key="demo-secret-key")
+    assert line.listing().status_code == 401
+    line.http.auth = spec.auth(clock, access_key="new", secret_key="new-secret")
+    assert line.listing().status_code == 200
+    line.simulator.reset()
+    assert line.listing().status_code == 200
+    assert "new-secret" not in repr(line.simulator._state.settings)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "status"), [(-20, 401), (-15, 200), (0, 200), (15, 200), (20, 401)], ids=str
+)
+def test_the_clock_may_go_wrong_between_two_requests(line, clock, spec, minutes, status):
+    assert line.listing().status_code == 200
+    line.simulator.set_clock_offset(timedelta(minutes=minutes))
+    answer = line.listing()
+    assert answer.status_code == status
+    assert answer.headers["Date"] == spec.rfc_1123(clock() + timedelta(minutes=minutes))
+    line.simulator.set_clock_offset(timedelta())
+    assert line.listing().status_code == 200
+
+
+def test_a_wrong_clock_moves_what_is_told_but_neither_jobs_nor_limits(start, clock):
+    line = start(job_seconds=60, requests_per_second_limit=4)
+    audience_id = line.create()
+    line.simulator.set_clock_offset(timedelta(minutes=10))
+    [job] = line.jobs(audience_id)
+    [audience] = line.listing().json()["audienceGroups"]
+    assert (job["jobStatus"], job["created"]) == ("QUEUED", "2026-08-03T01:12:03Z")
+    assert audience["created"] == "2026-08-03T01:12:03Z"
+    assert [line.listing().status_code for _ in range(2)] == [200, 429]
+    line.simulator.set_clock_offset(timedelta(minutes=-10))
+    clock.advance(60)
+    [job] = line.jobs(audience_id)
+    assert (job["jobStatus"], job["created"]) == ("FINISHED", "2026-08-03T00:52:03Z")
+
+
 def test_a_badly_signed_upload_is_refused_while_its_body_is_still_under_way(line, clock, spec):
     """The connection stays usable: the rest of the body is read and left out."""
     line.http.auth = spec.auth(clock, secret_key="wrong")

@@ -10,7 +10,8 @@ from typing import Any
 
 import dagster as dg
 
-from line_ads_pipeline.components.assets import HashingConfig, SyncConfig
+from line_ads_pipeline.components.assets import HashingConfig
+from line_ads_pipeline.components.custom_audience import SyncConfig
 from line_ads_pipeline.components.freshness import Deadline, deadline
 
 _DAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import dagster as dg
 
 from line_ads_pipeline.components import LineAudience
-from line_ads_pipeline.components.assets import SNAPSHOT_STORE
 from line_ads_pipeline.components.audience_file import Audience
+from line_ads_pipeline.components.kept_snapshot import SNAPSHOT_STORE
 from line_ads_pipeline.identifiers import UnsupportedIdentifierColumn, identify
 from line_ads_pipeline.line_ads import (
     AdAccountNotFound,
@@ -170,7 +170,11 @@ class _Checks:
             found, remedy = "cannot be used", str(error)
         else:
             found = f"{rows:,} rows, {rows - nulls:,} with {column}"
-            if rows > nulls or (rows == 0 and audience.destination.sync_mode == "add"):
+            nobody_is_fine = (
+                audience.destination.sync_mode == "add"
+                or audience.destination.when_empty == "delete_audience"
+            )
+            if rows > nulls or (rows == 0 and nobody_is_fine):
                 return Finding(subject=audience.name, topic="source", outcome="ok", found=found)
             remedy = str(NoValidIdentifiers(rows=rows))
         return Finding(subject=audience.name, topic="source", outcome="failed", found=found, remedy=remedy)

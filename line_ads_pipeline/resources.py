@@ -2,17 +2,40 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
 from pydantic import Field, JsonValue
 
+from line_ads_pipeline.coordination import Coordination
 from line_ads_pipeline.line_ads import LineAdsClient
 from line_ads_pipeline.store import Store
 from line_ads_pipeline.sync import Patience
 from line_ads_pipeline.warehouse import Warehouse
 
 SECRET: dict[str, JsonValue] = {"dagster__is_secret": True}
+
+
+_SHARE_OF_WAITING = 0.3
+"""Of the request rate, for those who wait for LINE: 2.4 a second of 8, however many they are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LineAdsConnection:
+    """What a sync needs of an open LineAdsResource.
+
+    Attributes:
+        client: Paced with all other processes.
+        coordination: Shared with them.
+        replaces_at_once: How many `REPLACE`s LINE takes per ad account.
+        patience: How long syncs wait for LINE.
+    """
+
+    client: LineAdsClient
+    coordination: Coordination
+    replaces_at_once: int
+    patience: Patience
 
 
 class LineAdsResource(dg.ConfigurableResource[LineAdsClient]):
@@ -36,7 +59,12 @@ class LineAdsResource(dg.ConfigurableResource[LineAdsClient]):
         repr=False,  # that of a gateway may hold a password
     )
     requests_per_second: float = Field(
-        default=8.0, gt=0, description="Evenly paced. LINE refuses more than 10 in any second."
+        default=8.0,
+        gt=0,
+        description="Evenly paced, over all processes. LINE refuses more than 10 in any second.",
+    )
+    replaces_at_once: int = Field(
+        default=3, ge=1, description="Mirrors that one ad account takes in at a time; LINE refuses a fourth."
     )
     retry_seconds: float = Field(
         default=300.0, ge=0, description="How long a request is retried after 429, 5xx and network errors."
@@ -53,6 +81,44 @@ class LineAdsResource(dg.ConfigurableResource[LineAdsClient]):
         description="How long an upload whose answer was lost may take to show in LINE's job list.",
     )
     job_deadline_hours: float = Field(default=24.0, gt=0, description="How long LINE may process one upload.")
+    job_attempts: int = Field(
+        default=3, ge=1, description="How often one run sends an upload that LINE fails to process."
+    )
+    coordination_url: str = Field(
+        default="sqlite:///data/coordination.sqlite",
+        description="The database of leases and of the shared request rate: `sqlite:///…` for one machine, "
+        "`postgresql://…` for several.",
+        repr=False,
+        json_schema_extra=SECRET,  # URLs of servers hold passwords
+    )
+    root: str = Field(default=".", description="The folder that a relative database file starts from.")
+
+    @contextmanager
+    def connect(self) -> Iterator[LineAdsConnection]:
+        """An open client, with the coordination that it shares with all other processes.
+
+        Raises:
+            MissingCredentials: A key is absent.
+            CoordinationError: The URL is of no kind that is supported.
+        """
+        with Coordination(self.coordination_url, root=Path(self.root)) as coordination:
+            key = self.access_key or ""
+            with LineAdsClient(
+                access_key=key,
+                secret_key=self.secret_key or "",
+                base_url=self.base_url,
+                retry_for=self.retry_seconds,
+                pace=coordination.pace(f"requests {key}", per_second=self.requests_per_second),
+                waiting_pace=coordination.pace(
+                    f"waiting {key}", per_second=self.requests_per_second * _SHARE_OF_WAITING
+                ),
+            ) as client:
+                yield LineAdsConnection(
+                    client=client,
+                    coordination=coordination,
+                    replaces_at_once=self.replaces_at_once,
+                    patience=self.patience(),
+                )
 
     @contextmanager
     def client(self) -> Iterator[LineAdsClient]:
@@ -60,15 +126,10 @@ class LineAdsResource(dg.ConfigurableResource[LineAdsClient]):
 
         Raises:
             MissingCredentials: A key is absent.
+            CoordinationError: The URL is of no kind that is supported.
         """
-        with LineAdsClient(
-            access_key=self.access_key or "",
-            secret_key=self.secret_key or "",
-            base_url=self.base_url,
-            requests_per_second=self.requests_per_second,
-            retry_for=self.retry_seconds,
-        ) as client:
-            yield client
+        with self.connect() as connection:
+            yield connection.client
 
     def patience(self) -> Patience:
         """How long syncs wait for LINE."""
@@ -77,6 +138,7 @@ class LineAdsResource(dg.ConfigurableResource[LineAdsClient]):
             slowest_poll=self.slowest_poll_seconds,
             settle=self.settle_seconds,
             job_deadline=self.job_deadline_hours * 3600,
+            job_attempts=self.job_attempts,
         )
 
 

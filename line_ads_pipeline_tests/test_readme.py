@@ -27,6 +27,7 @@ from line_ads_pipeline.components.audience_file import (
     Audience,
     Block,
     DestinationBlock,
+    GuardrailsBlock,
     IdentifierBlock,
     RunFrequencyBlock,
     SourceBlock,
@@ -134,6 +135,8 @@ def default_of(field: FieldInfo) -> str:
             text = f"{minutes}m" if minutes % 60 else f"{minutes // 60}h"
         case RunFrequencyBlock() as value:
             text = f"{value.every} at {value.time_of_day:%H:%M} {value.time_zone}"
+        case GuardrailsBlock() as value if value == GuardrailsBlock():
+            text = "its defaults"
         case value:
             text = str(value)
     return text
@@ -152,6 +155,7 @@ BLOCKS = {
     "destination": DestinationBlock,
     "run_frequency": RunFrequencyBlock,
     "update_on_change": UpdateBlock,
+    "guardrails": GuardrailsBlock,
 }
 
 

@@ -14,17 +14,22 @@ import dagster as dg
 from pydantic import Field
 
 from line_ads_pipeline.components.audience_file import Audience
+from line_ads_pipeline.components.custom_audience import build_custom_audience
 from line_ads_pipeline.components.errors import (
     LateSnapshot,
-    NothingToSend,
-    RulesChanged,
     SegmentNotDescribed,
-    SnapshotGone,
     UpdateOvertaken,
 )
 from line_ads_pipeline.components.failures import in_plain_words
 from line_ads_pipeline.components.heartbeat import signs_of_life
-from line_ads_pipeline.components.schedule import promised_freshness
+from line_ads_pipeline.components.kept_snapshot import (
+    SNAPSHOT_STORE,
+    check_usable,
+    has_rules_of,
+    is_held,
+    records_of,
+    rules_document,
+)
 from line_ads_pipeline.components.source_state import (
     SOURCE_STATE,
     SourceState,
@@ -35,11 +40,8 @@ from line_ads_pipeline.components.source_state import (
 from line_ads_pipeline.components.update_sensor import UPDATE_TAG
 from line_ads_pipeline.identifiers import SKIP_REASONS, identify
 from line_ads_pipeline.store import Snapshot, Tally
-from line_ads_pipeline.sync import AudienceRecords, Synchroniser, SyncResult
+from line_ads_pipeline.sync import AudienceRecords
 from line_ads_pipeline.warehouse import SegmentDescription, WarehouseError
-
-SNAPSHOT_STORE = "snapshots"
-"""The key of the resource that all audiences of a project share."""
 
 
 class HashingConfig(dg.Config):
@@ -48,14 +50,6 @@ class HashingConfig(dg.Config):
     allow_late_snapshot: bool = Field(
         default=False,
         description="Hash the segment as of now for a run date that is past and has no snapshot.",
-    )
-
-
-class SyncConfig(dg.Config):
-    """Run config of `line_custom_audience`."""
-
-    recreate_audience: bool = Field(
-        default=False, description="Make a new audience when the recorded one is gone, expired or failed."
     )
 
 
@@ -68,7 +62,7 @@ def build_assets(
         "owners": audience.owners,
         "partitions_def": partitions,
     }
-    source, destination = audience.source, audience.destination
+    source = audience.source
     described = f"{audience.description}. " if audience.description else ""
 
     @dg.asset(
@@ -86,7 +80,7 @@ def build_assets(
             description = _describe(audience, context)
             state = SourceState(description.data_version, upstream)
             described = {**asdict(description), SOURCE_STATE: state.to_document()}
-            _records(audience, context).write(described, "segments", context.partition_key)
+            records_of(audience, context.resources).write(described, "segments", context.partition_key)
         return dg.MaterializeResult(
             metadata={
                 "dagster/row_count": description.row_count,
@@ -112,10 +106,10 @@ def build_assets(
         context: dg.AssetExecutionContext, config: HashingConfig
     ) -> dg.MaterializeResult[None]:
         with signs_of_life(context), in_plain_words(audience):
-            records = _records(audience, context)
+            records = records_of(audience, context.resources)
             kept = records.read("partitions", context.partition_key)
             newest = partitions.get_last_partition_key()
-            usable = kept is not None and _is_held(records, kept) and _has_rules_of(audience, kept)
+            usable = kept is not None and is_held(records, kept) and has_rules_of(audience, kept)
             if context.partition_key == newest or (config.allow_late_snapshot and not usable):
                 kept = _hash_segment(audience, context, records)
             elif UPDATE_TAG in context.run.tags:
@@ -123,7 +117,7 @@ def build_assets(
             elif kept is None:
                 raise LateSnapshot(context.partition_key, newest)
             else:
-                _check_usable(audience, records, kept, context.partition_key, newest)
+                check_usable(audience, records, kept, context.partition_key, newest)
                 context.log.warning(
                     "The run date %s is past (the newest is %s): its snapshot of %s is kept, whatever changed since.",
                     context.partition_key,
@@ -140,77 +134,8 @@ def build_assets(
             data_version=dg.DataVersion(snapshot.digest),
         )
 
-    @dg.asset(
-        key=[audience.name, "line_custom_audience"],
-        deps=[hashed_identifiers],
-        description=f"{described}The custom audience {destination.audience_name or destination.audience_id} in LINE Ads.",
-        kinds={"line"},
-        required_resource_keys={destination.credentials, SNAPSHOT_STORE},
-        freshness_policy=promised_freshness(audience),
-        metadata={
-            "ad_account_id": destination.ad_account_id,
-            "audience": destination.audience_name or destination.audience_id,
-            "sync_mode": destination.sync_mode,
-        },
-        **common,
-    )
-    def line_custom_audience(
-        context: dg.AssetExecutionContext, config: SyncConfig
-    ) -> dg.MaterializeResult[None]:
-        with signs_of_life(context), in_plain_words(audience):
-            records = _records(audience, context)
-            kept = records.read("partitions", context.partition_key)
-            if kept is None:
-                raise NothingToSend(context.partition_key)
-            _check_usable(audience, records, kept, context.partition_key, partitions.get_last_partition_key())
-            snapshot = Snapshot.from_document(kept["snapshot"])
-            line_ads = getattr(context.resources, destination.credentials)
-            with line_ads.client() as client:
-                result = Synchroniser(
-                    client=client,
-                    records=records,
-                    destination=audience.to_destination(),
-                    mode=destination.sync_mode,
-                    max_records=destination.max_records_per_upload,
-                    patience=line_ads.patience(),
-                ).sync(
-                    snapshot,
-                    rows=Tally(**kept["tally"]).rows,
-                    partition=context.partition_key,
-                    recreate_audience=config.recreate_audience,
-                )
-            records.prune(snapshot)
-        sent = {SOURCE_STATE: dg.MetadataValue.json(kept[SOURCE_STATE])} if kept.get(SOURCE_STATE) else {}
-        return dg.MaterializeResult(metadata=_answer(audience, result) | sent)
-
-    return [source_segment, hashed_identifiers, line_custom_audience]
-
-
-def _records(audience: Audience, context: dg.AssetExecutionContext) -> AudienceRecords:
-    return AudienceRecords(getattr(context.resources, SNAPSHOT_STORE).open(), audience.name)
-
-
-def _check_usable(
-    audience: Audience, records: AudienceRecords, kept: Mapping[str, Any], run_date: str, newest: str | None
-) -> None:
-    """Refuse a snapshot that is gone, or that was made by other rules: hashes do not tell what they are of."""
-    if not _has_rules_of(audience, kept):
-        raise RulesChanged(run_date, newest)
-    if not _is_held(records, kept):
-        raise SnapshotGone(run_date, newest)
-
-
-def _has_rules_of(audience: Audience, kept: Mapping[str, Any]) -> bool:
-    return bool(kept["identifier"] == _rules_document(audience))
-
-
-def _rules_document(audience: Audience) -> dict[str, Any]:
-    return {"type": audience.identifier.type, **asdict(audience.identifier.to_rules())}
-
-
-def _is_held(records: AudienceRecords, kept: Mapping[str, Any]) -> bool:
-    """Whether the snapshot that a run date points to is in the store still: the pointers are never pruned."""
-    return records.store.holds(records.audience, Snapshot.from_document(kept["snapshot"]))
+    custom_audience = build_custom_audience(audience, partitions, hashed_identifiers)
+    return [source_segment, hashed_identifiers, custom_audience]
 
 
 def _describe(audience: Audience, context: dg.AssetExecutionContext) -> SegmentDescription:
@@ -243,7 +168,7 @@ def _hash_segment(
     kept = {
         "snapshot": snapshot.to_document(),
         "tally": asdict(tally),
-        "identifier": _rules_document(audience),
+        "identifier": rules_document(audience),
         "hashed_at": datetime.now(UTC).isoformat(),
         SOURCE_STATE: described.get(SOURCE_STATE),
     }
@@ -289,24 +214,3 @@ def _funnel(snapshot: Snapshot, tally: Tally) -> dict[str, Any]:
         "skipped": sum(skipped.values()),
         **{f"skipped_{reason}": count for reason, count in skipped.items() if count},
     }
-
-
-def _answer(audience: Audience, result: SyncResult) -> dict[str, Any]:
-    if result.audience_id is None:
-        return {"identifiers_sent": 0, "chunks": 0, "bytes": 0}
-    listed = result.audience
-    answer: dict[str, Any] = {
-        "audience_id": result.audience_id,
-        "audience_name": listed.name if listed else audience.destination.audience_name,
-        "identifiers_sent": result.records,
-        "chunks": result.chunks,
-        "bytes": result.uploaded_bytes,
-        "identifiers_processed": result.processed,
-        "status": listed.status if listed else None,
-        "estimated_size": listed.estimated_size if listed else None,
-        "estimated_size_as_shown": listed.estimated_size_text if listed else None,
-        "audience_was_created": result.created,
-        "sync_was_resumed": result.resumed,
-        "sync_id": result.sync_id,
-    }
-    return {key: value for key, value in answer.items() if value is not None}

@@ -29,7 +29,15 @@ from line_ads_pipeline.components.errors import shown
 from line_ads_pipeline.components.freshness import longest_late_after
 from line_ads_pipeline.identifiers import EmailRules, IfaRules, PhoneRules, Rules
 from line_ads_pipeline.line_ads import NAME_LIMIT, IdType
-from line_ads_pipeline.sync import Destination, SyncMode
+from line_ads_pipeline.resources import LineAdsConnection
+from line_ads_pipeline.sync import (
+    AudienceRecords,
+    Destination,
+    Guardrails,
+    Synchroniser,
+    SyncMode,
+    WhenEmpty,
+)
 from line_ads_pipeline.warehouse import FileSource, QuerySource, Source, TableSource
 
 Weekday = Literal["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"]
@@ -120,6 +128,11 @@ Owner = Annotated[
 ]
 
 
+def _found(value: object) -> str:
+    kinds = {list: "a list", dict: "a block of fields", type(None): "empty"}
+    return kinds.get(type(value), f'"{shown(value)}"')
+
+
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 LONGEST_DURATION = timedelta(days=366)
 
@@ -130,13 +143,24 @@ def _duration(value: object) -> object:
     match = re.fullmatch(r"([0-9]{1,7}) ?([smhd])", str(value))
     length = timedelta(seconds=int(match[1]) * _SECONDS[match[2]]) if match else timedelta()
     if not length:
-        raise mistake(f'"{shown(value)}" is not one number and unit, such as 90s, 10m, 6h or 30d')
+        raise mistake(f"is {_found(value)}, not one number and unit, such as 90s, 10m, 6h or 30d")
     if length > LONGEST_DURATION:
         raise mistake(f'"{shown(value)}" is more than {LONGEST_DURATION.days}d')
     return length
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
+
+
+def _share(value: object) -> object:
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]*)?(?:e-?[0-9]+)?) ?(%?)", str(value))
+    share = float(match[1]) / (100 if match[2] else 1) if match else None
+    if share is None or share > 1:
+        raise mistake(f"is {_found(value)}, not a share from 0 to 1 or a percentage such as 50%")
+    return share
+
+
+Share = Annotated[float, BeforeValidator(_share, json_schema_input_type=float | str)]
 
 
 class Block(dg.Model):
@@ -316,7 +340,7 @@ class IdentifierBlock(Block):
 class DestinationBlock(Block):
     """The LINE custom audience, and what a sync does to it."""
 
-    not_yet = frozenset({"when_empty", "incremental", "full_replace_every"})
+    not_yet = frozenset({"incremental", "full_replace_every"})
 
     ad_account_id: OpaqueId = Field(description="LINE ad account", examples=["A10000000001"])
     audience_name: AudienceName | None = Field(
@@ -335,6 +359,12 @@ class DestinationBlock(Block):
     max_records_per_upload: int = Field(
         default=1_000_000, ge=1, le=MOST_ROWS_PER_UPLOAD, description="Rows per upload", examples=["1000000"]
     )
+    when_empty: WhenEmpty = Field(
+        default="refuse", description="Mirror: what a segment of nobody does", examples=["refuse"]
+    )
+    wait_for_processing: bool = Field(
+        default=True, description="A run waits until LINE has processed the last upload", examples=["true"]
+    )
 
     @model_validator(mode="after")
     def _audience_is_named(self) -> Self:
@@ -345,6 +375,22 @@ class DestinationBlock(Block):
                 "has no effect beside audience_id, which is used whoever made the audience",
                 "leave this field out",
                 field="adopt",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _nobody_is_possible(self) -> Self:
+        if self.sync_mode == "add" and "when_empty" in self.model_fields_set:
+            raise mistake(
+                "has no effect with sync_mode: add, which removes nobody",
+                "leave this field out, or set sync_mode: mirror",
+                field="when_empty",
+            )
+        if self.when_empty == "delete_audience" and self.audience_id is not None:
+            raise mistake(
+                "would delete the audience of this audience_id for good: there would be nothing left to sync to",
+                "audience_name alone, without audience_id, so that the next sync makes a new one; or when_empty: refuse",
+                field="when_empty",
             )
         return self
 
@@ -490,14 +536,33 @@ class UpdateBlock(Block):
     )
 
 
+class GuardrailsBlock(Block):
+    """What a mirror must not do without being told to; checked before the first request."""
+
+    min_identifiers: int = Field(
+        default=1, ge=1, description="Fewer identifiers are refused", examples=["1000"]
+    )
+    max_shrink: Share = Field(
+        default=0.5, description="Share of the last confirmed members that may leave", examples=["0.5", "50%"]
+    )
+    max_skipped: Share = Field(
+        default=0.5, description="Share of the values not blank that may be skipped", examples=["0.5", "50%"]
+    )
+
+    def to_guardrails(self) -> Guardrails:
+        """The limits in the terms of the sync package."""
+        return Guardrails(
+            min_identifiers=self.min_identifiers, max_shrink=self.max_shrink, max_skipped=self.max_skipped
+        )
+
+
 def _block_or_switch(value: object) -> object:
     if isinstance(value, Mapping | UpdateBlock):
         return value
     try:
         switched_on = _SWITCH.validate_python(value)
     except ValidationError:
-        found = "empty" if value is None else "a list" if isinstance(value, list) else f'"{shown(value)}"'
-        problem = f"is {found}, not true, false or a block of fields"
+        problem = f"is {_found(value)}, not true, false or a block of fields"
     else:
         return UpdateBlock() if switched_on else None
     raise mistake(problem, "update_on_change: true, or {check_every: 10m, at_most_every: 24h}")
@@ -508,8 +573,6 @@ _SWITCH = TypeAdapter(bool)
 
 class Audience(Block):
     """One audience file: a segment of the warehouse, and the LINE custom audience that it keeps in step."""
-
-    not_yet = frozenset({"guardrails"})
 
     name: AudienceKey = Field(description="First part of the asset keys", examples=["vip_customers"])
     description: Text | None = Field(
@@ -532,6 +595,11 @@ class Audience(Block):
     update_on_change: Annotated[
         UpdateBlock | None, BeforeValidator(_block_or_switch, json_schema_input_type=bool | UpdateBlock)
     ] = Field(default=None, description="A sensor runs it when the source changes", examples=["true"])
+    guardrails: GuardrailsBlock = Field(
+        default_factory=GuardrailsBlock,
+        description="Mirror: what is refused before anything is sent",
+        examples=["{max_shrink: 50%}"],
+    )
 
     @model_validator(mode="after")
     def _changes_can_be_told(self) -> Self:
@@ -555,6 +623,16 @@ class Audience(Block):
             )
         return self
 
+    @model_validator(mode="after")
+    def _guardrails_guard_a_mirror(self) -> Self:
+        if self.destination.sync_mode == "add" and "guardrails" in self.model_fields_set:
+            raise mistake(
+                "has no effect with sync_mode: add, which removes nobody",
+                "leave this block out, or set destination.sync_mode: mirror",
+                field="guardrails",
+            )
+        return self
+
     def to_destination(self) -> Destination:
         """The LINE audience in the terms of the sync package."""
         return Destination(
@@ -564,4 +642,20 @@ class Audience(Block):
             audience_name=self.destination.audience_name,
             audience_id=self.destination.audience_id,
             adopt=self.destination.adopt,
+        )
+
+    def to_synchroniser(self, records: AudienceRecords, line_ads: LineAdsConnection) -> Synchroniser:
+        """What brings snapshots of the audience to LINE."""
+        return Synchroniser(
+            client=line_ads.client,
+            records=records,
+            destination=self.to_destination(),
+            coordination=line_ads.coordination,
+            mode=self.destination.sync_mode,
+            max_records=self.destination.max_records_per_upload,
+            guardrails=self.guardrails.to_guardrails(),
+            when_empty=self.destination.when_empty,
+            wait_for_processing=self.destination.wait_for_processing,
+            replaces_at_once=line_ads.replaces_at_once,
+            patience=line_ads.patience,
         )

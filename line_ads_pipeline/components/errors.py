@@ -8,6 +8,7 @@
   + UpdateOvertaken
   + SegmentNotDescribed
   + NothingToSend
+  + ChecksAlone
 """
 
 from dataclasses import dataclass
@@ -115,6 +116,16 @@ class NothingToSend(RunRefused):
     def __init__(self, run_date: str) -> None:
         super().__init__(
             f"there is no snapshot for the run date {run_date}. Materialise hashed_identifiers with it."
+        )
+
+
+class ChecksAlone(RunRefused):
+    """The checks of line_custom_audience look at an upload that is about to be made."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the checks of line_custom_audience are part of its upload and cannot be run alone. Materialise "
+            "line_custom_audience."
         )
 
 

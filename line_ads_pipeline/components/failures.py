@@ -8,6 +8,7 @@ import dagster as dg
 
 from line_ads_pipeline.components.audience_file import Audience
 from line_ads_pipeline.components.errors import RunRefused
+from line_ads_pipeline.coordination import CoordinationError
 from line_ads_pipeline.identifiers import UnsupportedIdentifierColumn
 from line_ads_pipeline.line_ads import LineAdsError, NetworkError, RateLimited, ServerError
 from line_ads_pipeline.store import StoreError
@@ -25,7 +26,7 @@ def in_plain_words(audience: Audience) -> Iterator[None]:
     """
     try:
         yield
-    except (RateLimited, ServerError, NetworkError) as error:
+    except (RateLimited, ServerError, NetworkError, CoordinationError) as error:
         failure = dg.Failure(f"{audience.name}: {error}")
     except (
         LineAdsError,

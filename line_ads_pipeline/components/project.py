@@ -9,9 +9,9 @@ from typing import Any
 
 import dagster as dg
 
-from line_ads_pipeline.components.assets import SNAPSHOT_STORE
 from line_ads_pipeline.components.errors import AudienceFileError, Mistake, shown
 from line_ads_pipeline.components.frame import COMPONENT_TYPE, check_files, check_refused_files
+from line_ads_pipeline.components.kept_snapshot import SNAPSHOT_STORE
 from line_ads_pipeline.components.line_audience import LineAudience
 from line_ads_pipeline.resources import LineAdsResource, SnapshotStoreResource, WarehouseResource
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from line_ads_pipeline.components.audience_file import Audience, RunFrequencyBlock
+from line_ads_pipeline.components.confirmation_sensor import ConfirmationSensor
 from line_ads_pipeline.components.errors import AudienceFileError, Mistake
 from line_ads_pipeline.components.freshness import freshness_policy
 from line_ads_pipeline.components.update_sensor import UpdateSensor
@@ -37,9 +38,9 @@ def build_automation(
     assets: Sequence[dg.AssetsDefinition],
     partitions: dg.TimeWindowPartitionsDefinition,
 ) -> dg.Definitions:
-    """The job `sync_<name>`, its schedule, and its sensor if it is updated on change.
+    """The job `sync_<name>`, its schedule, and the sensors that the file asks for.
 
-    Schedule and sensor run from the first load unless the file or the environment say no.
+    They run from the first load unless the file or the environment say no.
 
     Raises:
         AudienceFileError: As `runs_by_itself`.
@@ -57,6 +58,9 @@ def build_automation(
         default_status=dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED,
     )
     sensors = []
+    if not audience.destination.wait_for_processing:
+        confirming = ConfirmationSensor(audience)
+        sensors.append(confirming.definition(running=_schedules_are_on()))
     if audience.update_on_change is not None:
         sensor = UpdateSensor(audience, audience.update_on_change, partitions)
         sensors.append(sensor.definition(running=running))

@@ -17,12 +17,14 @@ from pydantic import AwareDatetime, BaseModel, ValidationError
 from line_ads_pipeline.components.audience_file import Audience, UpdateBlock
 from line_ads_pipeline.components.failures import in_plain_words
 from line_ads_pipeline.components.heartbeat import LONGEST_SILENCE, LONGEST_SILENCE_OF_OTHERS, is_silent
+from line_ads_pipeline.components.kept_snapshot import SNAPSHOT_STORE, records_of
 from line_ads_pipeline.components.source_state import (
     SOURCE_STATE,
     SourceState,
     latest_materializations,
     source_version,
 )
+from line_ads_pipeline.sync import OnHold
 
 UPDATE_TAG = "line_ads/update"
 """On the runs that the sensor requests: the audience's name."""
@@ -103,7 +105,7 @@ class UpdateSensor:
             job_name=f"sync_{self.audience.name}",
             minimum_interval_seconds=int(self.update.check_every.total_seconds()),
             default_status=dg.DefaultSensorStatus.RUNNING if running else dg.DefaultSensorStatus.STOPPED,
-            required_resource_keys={self.audience.source.warehouse},
+            required_resource_keys={self.audience.source.warehouse, SNAPSHOT_STORE},
             description=f"Syncs {self.audience.name} to LINE Ads when its source has changed.",
         )
 
@@ -123,8 +125,10 @@ class UpdateSensor:
         known = before.state if before else synced.state if synced else None
         with in_plain_words(self.audience):
             cursor = self._look(context, _latest_look(before, synced), now)
+            hold = records_of(self.audience, context.resources).hold()
         state = cursor.state
-        decision = self._decide(context.instance, state, run_date, now)
+        # a run while on hold would send nothing
+        decision = str(OnHold(hold)) if hold else self._decide(context.instance, state, run_date, now)
         return dg.SensorResult(
             run_requests=[decision] if isinstance(decision, dg.RunRequest) else None,
             skip_reason=decision if isinstance(decision, str) else None,

@@ -30,6 +30,10 @@ def resources() -> dg.Definitions:
                 access_key=_secret("LINE_ADS_ACCESS_KEY"),
                 secret_key=_secret("LINE_ADS_SECRET_KEY"),
                 base_url=_from_environment("LINE_ADS_BASE_URL", "https://ads.line.me/api"),
+                coordination_url=_from_environment(
+                    "LINE_ADS_COORDINATION_URL", "sqlite:///data/coordination.sqlite"
+                ),
+                root=str(PROJECT_ROOT),
             ),
             "warehouse": WarehouseResource(
                 url=_from_environment("WAREHOUSE_URL", "duckdb:///data/warehouse.duckdb"),

@@ -60,6 +60,8 @@ class LineAdsClient:
         clock: The current time, with a time zone.
         sleep: Waits the given seconds.
         pace: Takes the place of `requests_per_second`, where requests are counted beyond this client.
+        waiting_pace: Of repeated looks at upload jobs, in addition: so that many audiences that wait for LINE leave
+            most of the rate to those that upload. None for no such limit.
     """
 
     def __init__(  # noqa: PLR0913 - keyword-only settings, all but the keys with a default
@@ -74,6 +76,7 @@ class LineAdsClient:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         sleep: Callable[[float], None] = time.sleep,
         pace: Pace | None = None,
+        waiting_pace: Pace | None = None,
     ) -> None:
         self._keys = {
             "LINE_ADS_ACCESS_KEY": access_key.strip(),
@@ -84,6 +87,7 @@ class LineAdsClient:
             secret_key=self._keys["LINE_ADS_SECRET_KEY"],
             clock=clock,
         )
+        self._waiting_pace = waiting_pace
         self._connection = Connection(
             base_url=base_url,
             auth=auth,
@@ -210,15 +214,24 @@ class LineAdsClient:
             files={"file": (file_name, cast("IO[bytes]", _Seekable(file)), "text/plain")},
         )
 
-    def upload_jobs(self, ad_account_id: str, audience_id: str) -> tuple[UploadJob, ...]:
+    def upload_jobs(
+        self, ad_account_id: str, audience_id: str, *, again: bool = False
+    ) -> tuple[UploadJob, ...]:
         """What LINE has done or is doing with the files uploaded to an audience, in LINE's order.
 
         LINE forbids asking for ids that do not exist: take the id from an upload or from the list.
+
+        Args:
+            ad_account_id: The ad account.
+            audience_id: In it.
+            again: Nothing but time has passed since the last look, so that this one may wait for its turn.
 
         Raises:
             AudienceNotFound: The audience is gone.
             LineAdsError: Any other kind.
         """
+        if again and self._waiting_pace is not None:
+            self._waiting_pace.wait()
         return self._connection.call(
             "GET",
             f"{_audience(ad_account_id, audience_id)}/upload-job",

@@ -6,18 +6,27 @@ from line_ads_pipeline.sync.errors import (
     AudienceContended,
     AudienceNotOurs,
     AudienceUnusable,
+    GuardrailsStopped,
     NameTaken,
     NoValidIdentifiers,
     OlderThanConfirmed,
+    OnHold,
+    Overtaken,
+    PassedOver,
+    RollbackOfAdd,
     SeveralAudiences,
     SyncError,
     UploadJobFailed,
+    UploadJobNotListed,
     UploadJobUnfinished,
     UploadUnsettled,
 )
-from line_ads_pipeline.sync.manifest import SyncMode
+from line_ads_pipeline.sync.guardrails import Finding, Guardrails
+from line_ads_pipeline.sync.manifest import Confirmed, Hold, Sync, SyncMode
 from line_ads_pipeline.sync.records import AudienceRecords
-from line_ads_pipeline.sync.synchroniser import Patience, Synchroniser, SyncResult
+from line_ads_pipeline.sync.request import SyncRequest, SyncResult
+from line_ads_pipeline.sync.synchroniser import Synchroniser, WhenEmpty
+from line_ads_pipeline.sync.uploader import Patience
 
 __all__ = [
     "AudienceBusy",
@@ -25,17 +34,30 @@ __all__ = [
     "AudienceNotOurs",
     "AudienceRecords",
     "AudienceUnusable",
+    "Confirmed",
     "Destination",
+    "Finding",
+    "Guardrails",
+    "GuardrailsStopped",
+    "Hold",
     "NameTaken",
     "NoValidIdentifiers",
     "OlderThanConfirmed",
+    "OnHold",
+    "Overtaken",
+    "PassedOver",
     "Patience",
+    "RollbackOfAdd",
     "SeveralAudiences",
+    "Sync",
     "SyncError",
     "SyncMode",
+    "SyncRequest",
     "SyncResult",
     "Synchroniser",
     "UploadJobFailed",
+    "UploadJobNotListed",
     "UploadJobUnfinished",
     "UploadUnsettled",
+    "WhenEmpty",
 ]

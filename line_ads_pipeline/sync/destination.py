@@ -1,6 +1,8 @@
 """Which audience of the ad account a sync goes to: found, to be created, or refused."""
 
 import hashlib
+import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -57,6 +59,11 @@ class Destination:
         }
 
     @property
+    def digest(self) -> str:
+        """A short name for the key, which any store or database takes."""
+        return hashlib.sha256(json.dumps(self.key, sort_keys=True).encode()).hexdigest()[:32]
+
+    @property
     def file_prefix(self) -> str:
         """What the names of all our files for this audience begin with."""
         return f"lap-{hashlib.sha256(self.audience.encode()).hexdigest()[:12]}-"
@@ -64,6 +71,11 @@ class Destination:
     def file_name(self, *, sync_id: str, chunk: int, attempt: int) -> str:
         """The name of one uploaded file; unique over all syncs and attempts, ASCII, at most 64 characters."""
         return f"{self.file_prefix}{sync_id}-{chunk:05}-{attempt}.txt"
+
+    def sync_of(self, file_name: str) -> str | None:
+        """The id of the sync that a file name of this audience was made for; None for any other name."""
+        match = re.fullmatch(rf"{self.file_prefix}([0-9a-f]+)-[0-9]+-[0-9]+\.txt", file_name)
+        return match and match[1]
 
 
 def find_audience(

@@ -1,8 +1,13 @@
 """What can go wrong with a sync, each with its remedy.
 
 * SyncError
-  + NoValidIdentifiers
-  + OlderThanConfirmed
+  + PassedOver
+    - Overtaken
+    - OlderThanConfirmed
+    - OnHold
+  + GuardrailsStopped
+    - NoValidIdentifiers
+  + RollbackOfAdd
   + SeveralAudiences
   + AudienceNotOurs
   + AudienceUnusable
@@ -11,40 +16,98 @@
   + AudienceContended
   + UploadJobFailed
   + UploadJobUnfinished
+  + UploadJobNotListed
   + UploadUnsettled
 """
 
 from collections.abc import Sequence
 
 from line_ads_pipeline.line_ads import CustomAudience, LineAdsError
+from line_ads_pipeline.sync.guardrails import Finding
+from line_ads_pipeline.sync.manifest import Hold
 
 
 class SyncError(Exception):
     """Anything that kept a sync from being confirmed; what LINE holds is said by the classes below."""
 
 
-class NoValidIdentifiers(SyncError):
-    """There is nothing to send. Nothing was changed in LINE."""
+class PassedOver(SyncError):
+    """There is nothing for this run to do: it ends without a sync, and without a failure."""
 
-    def __init__(self, *, rows: int) -> None:
+
+class Overtaken(PassedOver):
+    """A newer run of the audience was waiting as well. Nothing was changed in LINE."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a newer run of this audience is waiting too, and brings what is newer: nothing was sent by this one."
+        )
+
+
+class OlderThanConfirmed(PassedOver):
+    """A snapshot of a newer run date is in the audience. Nothing was changed in LINE."""
+
+    def __init__(self, partition: str, confirmed: str) -> None:
+        super().__init__(
+            f"the run date {partition} is older than {confirmed}, which was sent to the audience already. Nothing "
+            "was sent now: it would bring back who has left since. Materialise the newest run date; to go back on "
+            f"purpose, give line_custom_audience of {partition} the run config rollback: true."
+        )
+
+
+class OnHold(PassedOver):
+    """The audience was rolled back, and stays as it is until it is released. Nothing was changed in LINE."""
+
+    def __init__(self, hold: Hold) -> None:
+        super().__init__(
+            f"the audience is on hold since {hold.since:%Y-%m-%d %H:%M} UTC, when it was rolled back to the run date "
+            f"{hold.partition}. Nothing was sent. To go on, materialise line_custom_audience of the newest run date "
+            "with the run config release_hold: true."
+        )
+
+
+class GuardrailsStopped(SyncError):
+    """At least one guardrail says that something is wrong. Nothing was changed in LINE.
+
+    Attributes:
+        findings: Of all guardrails, also of those that passed.
+    """
+
+    def __init__(self, findings: Sequence[Finding], *, message: str | None = None) -> None:
+        self.findings = tuple(findings)
+        stopped = [finding for finding in findings if finding.verdict == "stopped"]
+        super().__init__(
+            message
+            or "a guardrail stopped the sync, and nothing was sent. "
+            + " ".join(f"{finding.check}: {finding.message}" for finding in stopped)
+            + " Look at the segment first. If it is right, materialise line_custom_audience once with the run config "
+            f"override: [{', '.join(finding.check for finding in stopped)}]."
+        )
+
+
+class NoValidIdentifiers(GuardrailsStopped):
+    """There is nothing to send, which no override changes. Nothing was changed in LINE."""
+
+    def __init__(self, *, rows: int, findings: Sequence[Finding] = ()) -> None:
         found = (
             f"the source segment has {rows:,} rows, none with one"
             if rows
             else "the source segment has no rows"
         )
         super().__init__(
-            f"no valid identifiers: {found}. Nothing was sent. Check the table or query, the identifier column "
-            "and its type; the metadata of hashed_identifiers counts the rows skipped by reason."
+            findings,
+            message=f"no valid identifiers: {found}. Nothing was sent. Check the table or query, the identifier column "
+            "and its type; the metadata of hashed_identifiers counts the rows skipped by reason. If nobody is to be "
+            "left, set when_empty: delete_audience.",
         )
 
 
-class OlderThanConfirmed(SyncError):
-    """A snapshot of a newer run date is in the audience. Nothing was changed in LINE."""
+class RollbackOfAdd(SyncError):
+    """An add removes nobody, so it cannot go back. Nothing was changed in LINE."""
 
-    def __init__(self, partition: str, confirmed: str) -> None:
+    def __init__(self) -> None:
         super().__init__(
-            f"the run date {partition} is older than {confirmed}, which was sent to the audience already. Nothing "
-            "was sent now: it would bring back who has left since. Materialise the newest run date."
+            "rollback is for sync_mode: mirror: an add removes nobody, so there is no going back. Nothing was sent."
         )
 
 
@@ -114,19 +177,28 @@ class AudienceContended(SyncError):
 
     def __init__(self, audience_id: str, *, times: int) -> None:
         super().__init__(
-            f"the members of audience {audience_id} were replaced from elsewhere while they were sent, {times} times "
-            "in a row. Find out who else uploads to this audience, stop it, and materialise line_custom_audience again."
+            f"the members of audience {audience_id} were replaced from elsewhere while they were sent, "
+            f"{f'{times} times in a row' if times > 1 else 'once'}. Find out who else uploads to this audience, stop it, and materialise line_custom_audience again."
         )
 
 
 class UploadJobFailed(SyncError):
-    """LINE gave up on a chunk. The chunks before it are in the audience; the next run sends this one again."""
+    """LINE gave up on a chunk. The chunks before it are in the audience; the next run sends this one again.
+
+    Attributes:
+        problem: What happened, without the remedy.
+        failed_type: Why, as LINE calls it.
+    """
 
     def __init__(self, *, chunk: int, chunks: int, audience_id: str, failed_type: str | None) -> None:
-        super().__init__(
+        self.failed_type = failed_type
+        self.problem = (
             f"LINE failed to process chunk {chunk} of {chunks} of audience {audience_id} "
-            f"({failed_type or 'no reason given'}). Materialise line_custom_audience again: it goes on from "
-            "this chunk. If it fails again, ask LINE with the audience id."
+            f"({failed_type or 'no reason given'})."
+        )
+        super().__init__(
+            f"{self.problem} Materialise line_custom_audience again: it goes on from this chunk. If it fails again, "
+            "ask LINE with the audience id; to give this sync up, use the run config override: [unfinished_sync]."
         )
 
 
@@ -137,6 +209,17 @@ class UploadJobUnfinished(SyncError):
         super().__init__(
             f"LINE has not finished chunk {chunk} of {chunks} of audience {audience_id} within {hours:g} hours. "
             "Materialise line_custom_audience again: it goes on waiting from here. Matching can take LINE a day."
+        )
+
+
+class UploadJobNotListed(SyncError):
+    """LINE accepted a chunk, and its job list does not show it. The place is kept."""
+
+    def __init__(self, *, chunk: int, chunks: int, audience_id: str) -> None:
+        super().__init__(
+            f"LINE accepted chunk {chunk} of {chunks} of audience {audience_id}, but its job list does not show it, so "
+            "nobody can tell whether it is in. Materialise line_custom_audience again to look once more, or with the "
+            "run config override: [unfinished_sync] to begin a new sync that sends everything."
         )
 
 

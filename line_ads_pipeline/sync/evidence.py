@@ -1,11 +1,13 @@
-"""What LINE's job list proves: which jobs are a chunk's, and whether somebody replaced what a sync sent.
+"""What LINE's job list proves: which jobs are a chunk's, and whether somebody else uploaded.
 
 A job with a file name is a chunk's by that name alone. Where LINE gives no names, a job that is new, of the chunk's
-type and of its size counts; one whose size LINE does not tell yet may be the chunk's, which proves nothing.
+type and of its size counts; one whose size LINE does not tell yet may be the chunk's, which proves nothing. The list
+may leave out all but the newest jobs, so what was seen once is kept in the manifest.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 from line_ads_pipeline.line_ads import UploadJob
 from line_ads_pipeline.sync.destination import Destination
@@ -40,20 +42,32 @@ def jobs_of(chunk: Chunk, jobs: Iterable[UploadJob], *, sync: Sync, destination:
     }
     elsewhere = {job_id for other in sync.chunks if other is not chunk for job_id in other.job_ids}
     elsewhere.update(sync.known_job_ids)
-    named, sized, running = [], [], []
+    named, sized, others, running = [], [], [], []
     for job in jobs:
         if job.name in names:
             named.append(job)
+        elif job.id in chunk.job_ids:
+            sized.append(job)
         elif (
             job.name in {None, "", sync.audience_name}
             and job.id not in elsewhere
             and job.type in {None, _JOB_TYPES[chunk.action]}
+            and not _is_from_before(job, sync)
         ):
             if job.audience_count == chunk.count or (job.audience_count is None and not job.is_running):
                 sized.append(job)
             elif job.is_running:
                 running.append(job)
+            else:
+                others.append(job)
+    if not (named or sized or running) and chunk.state == "accepted" and len(others) == 1:
+        sized = others  # LINE took the chunk, and processed fewer or more than were sent: nothing else is new
     return ChunkJobs(proven=tuple(named or sized), possible=() if named else tuple(running))
+
+
+def newest_creation(jobs: Iterable[UploadJob]) -> datetime | None:
+    """When the newest of the jobs was created, by LINE's clock."""
+    return max((job.created for job in jobs if job.created is not None), default=None)
 
 
 def is_replaced(sync: Sync, jobs: Iterable[UploadJob]) -> bool:
@@ -62,7 +76,45 @@ def is_replaced(sync: Sync, jobs: Iterable[UploadJob]) -> bool:
     Somebody else's, or an attempt at the first chunk that was given up for lost: either way what the sync sent is
     gone, or will be.
     """
-    accounted = {job_id for chunk in sync.chunks for job_id in chunk.job_ids}.union(sync.known_job_ids)
+    accounted = sync.accounted_job_ids
     return any(
         job.type == _JOB_TYPES["REPLACE"] and not job.is_failed and job.id not in accounted for job in jobs
     )
+
+
+def foreign_jobs(
+    latest: Sync,
+    jobs: Iterable[UploadJob],
+    *,
+    destination: Destination,
+    is_own_sync: Callable[[str], bool],
+) -> list[UploadJob]:
+    """The jobs since the latest sync to an audience that no sync of this store brought about.
+
+    Args:
+        latest: The latest sync to the audience, whatever became of it.
+        jobs: As LINE lists them now.
+        destination: Where it went.
+        is_own_sync: Whether this store knows a sync of an id.
+    """
+    jobs = list(jobs)
+    own = latest.accounted_job_ids
+    for chunk in latest.chunks:
+        if chunk.attempts:
+            found = jobs_of(chunk, jobs, sync=latest, destination=destination)
+            own |= {job.id for job in found.proven}
+    return [
+        job
+        for job in jobs
+        if job.id not in own
+        and not job.is_failed
+        and not _is_from_before(job, latest)
+        and not is_own_sync(destination.sync_of(job.name or "") or "")
+    ]
+
+
+def _is_from_before(job: UploadJob, sync: Sync) -> bool:
+    """Created before the newest job that was there when the sync began, both by LINE's clock."""
+    if job.created is None or sync.known_until is None:
+        return False
+    return job.created < datetime.fromisoformat(sync.known_until)

@@ -1,7 +1,8 @@
-"""What is written down of a sync, so that another process can go on where this one stopped."""
+"""What is written down of an audience's syncs, so that another process can go on where one stopped."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Any, Literal, Self
 
 from line_ads_pipeline.line_ads import FILE_SIZE_LIMIT, IdType, UploadAction
@@ -23,7 +24,8 @@ class Chunk:
         state: `planned`; `sending`, when a request went out whose answer is not known yet; `accepted`, when LINE
             has it; `finished`, when its job is.
         attempts: Requests that went out.
-        job_ids: LINE's jobs for it, once they have ended; more than one where an attempt thought lost arrived.
+        accepted_at: When LINE's answer, or its job list, told that LINE has the chunk; ISO 8601.
+        job_ids: LINE's jobs for it, as soon as they are seen; more than one where an attempt thought lost arrived.
         processed: Identifiers that LINE says it processed.
     """
 
@@ -33,6 +35,7 @@ class Chunk:
     action: UploadAction
     state: ChunkState = "planned"
     attempts: int = 0
+    accepted_at: str | None = None
     job_ids: list[str] = field(default_factory=list)
     processed: int | None = None
 
@@ -71,7 +74,10 @@ class Sync:
         chunks: The uploads.
         state: `superseded` when another sync took its place.
         known_audience_ids: Audiences of this name before the first upload: none of them was made by it.
-        known_job_ids: Jobs of the audience before the first upload: none of them is a chunk's.
+        known_job_ids: Jobs of the audience that are no chunk's: those before the first upload, and what failed.
+        known_until: When the newest of the jobs before the first upload was created, by LINE's clock; ISO 8601.
+        replaced: Somebody replaced the members after the first chunk, or an attempt thought lost did.
+        findings: What the guardrails said before the first upload.
     """
 
     id: str
@@ -87,6 +93,19 @@ class Sync:
     state: Literal["running", "confirmed", "superseded"] = "running"
     known_audience_ids: list[str] = field(default_factory=list)
     known_job_ids: list[str] = field(default_factory=list)
+    known_until: str | None = None
+    replaced: bool = False
+    findings: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def accounted_job_ids(self) -> set[str]:
+        """LINE's jobs that are no surprise: the chunks', and those from before."""
+        return {job_id for chunk in self.chunks for job_id in chunk.job_ids}.union(self.known_job_ids)
+
+    @property
+    def is_under_way(self) -> bool:
+        """Something of it may have reached LINE."""
+        return any(chunk.attempts for chunk in self.chunks)
 
     @property
     def chunk_under_way(self) -> Chunk | None:
@@ -107,3 +126,29 @@ class Sync:
                 "chunks": [Chunk(**chunk) for chunk in document["chunks"]],
             }
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confirmed:
+    """What LINE has processed last.
+
+    Attributes:
+        partition: The run date.
+        snapshot: The members that were sent; none when the audience was deleted.
+    """
+
+    partition: str
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hold:
+    """A rolled-back audience is left alone until its hold is released.
+
+    Attributes:
+        partition: The run date it was rolled back to.
+        since: When; with a time zone.
+    """
+
+    partition: str
+    since: datetime

@@ -1,15 +1,14 @@
 """The small documents of one audience in the store: what its run dates point to, and how its syncs stand."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
+from line_ads_pipeline.coordination import Lease
 from line_ads_pipeline.store import DIGEST_WIDTH, Snapshot, Store
 from line_ads_pipeline.sync.destination import Destination
-from line_ads_pipeline.sync.manifest import Sync
+from line_ads_pipeline.sync.manifest import Confirmed, Hold, Sync
 
 KEPT_FOR = timedelta(days=30)
 KEPT_AT_LEAST = 3
@@ -29,39 +28,108 @@ class AudienceRecords:
         syncs/<sync id>         the manifest of a sync
         current_sync            which of them is the latest
         confirmed               the run date and snapshot that LINE has processed
+        hold                    the run date that the audience was rolled back to, while it is held there
+        deletion                the audience that was deleted, since nobody was left
 
     Beside them, below `destinations/`, all audiences of the store share which LINE audience a destination is: so one
     that this pipeline made stays its own when the audience file is renamed, or another file adds to it too.
+
+    Attributes:
+        store: Where the documents are.
+        audience: The name of the audience file.
+        lease: Prolonged before each write, so that a process that was taken for dead writes nothing any more.
     """
 
     store: Store
     audience: str
+    lease: Lease | None = None
 
     def read(self, *parts: str) -> Mapping[str, Any] | None:
         """A document, if it is there."""
         return self.store.read_document("audiences", self.audience, *parts)
 
     def write(self, document: Mapping[str, Any], *parts: str) -> None:
-        """Replace a document."""
+        """Replace a document.
+
+        Raises:
+            LeaseLost: Another process has taken the audience over.
+        """
+        self._check_lease()
         self.store.write_document(document, "audiences", self.audience, *parts)
 
     def record_audience(self, destination: Destination, audience_id: str) -> None:
         """Note which audience in LINE the syncs to a destination go to."""
+        self._record_audience(destination, audience_id)
+
+    def forget_audience(self, destination: Destination) -> None:
+        """Note that the audience of a destination is gone, so that the next sync makes a new one."""
+        self._record_audience(destination, None)
+
+    def _record_audience(self, destination: Destination, audience_id: str | None) -> None:
+        self._check_lease()
         document = {"destination": destination.key, "audience_id": audience_id}
-        self.store.write_document(document, "destinations", _digest(destination))
+        self.store.write_document(document, "destinations", destination.digest)
         self.write(document, "destination")
 
     def recorded_audience(self, destination: Destination) -> str | None:
         """The audience that syncs to this very destination go to, once one has been found or made."""
-        recorded = self.store.read_document("destinations", _digest(destination))
-        return str(recorded["audience_id"]) if recorded else None
+        recorded = self.store.read_document("destinations", destination.digest)
+        return recorded["audience_id"] if recorded else None
+
+    def save(self, sync: Sync) -> None:
+        """Write a sync's manifest down."""
+        self.write(sync.to_document(), "syncs", sync.id)
+
+    def latest_sync(self) -> Sync | None:
+        """The sync that began last, whatever became of it."""
+        current = self.read("current_sync")
+        document = current and self.read("syncs", current["sync_id"])
+        return Sync.from_document(document) if document else None
 
     def running_sync(self) -> Sync | None:
         """The latest sync, if it was neither confirmed nor superseded."""
-        current = self.read("current_sync")
-        document = current and self.read("syncs", current["sync_id"])
-        sync = Sync.from_document(document) if document else None
+        sync = self.latest_sync()
         return sync if sync is not None and sync.state == "running" else None
+
+    def confirm(self, destination: Destination, confirmed: Confirmed) -> None:
+        """Note what LINE has processed."""
+        document = {
+            "destination": destination.key,
+            "partition": confirmed.partition,
+            "snapshot": confirmed.snapshot.to_document(),
+        }
+        self.write(document, "confirmed")
+
+    def confirmed(self, destination: Destination) -> Confirmed | None:
+        """What LINE has processed last for this very destination."""
+        document = self.read("confirmed")
+        if document is None or document["destination"] != destination.key:
+            return None
+        return Confirmed(
+            partition=document["partition"], snapshot=Snapshot.from_document(document["snapshot"])
+        )
+
+    def hold(self) -> Hold | None:
+        """Why nothing is to be sent, if so."""
+        document = self.read("hold")
+        if not document or document["partition"] is None:
+            return None
+        return Hold(partition=document["partition"], since=datetime.fromisoformat(document["since"]))
+
+    def set_hold(self, hold: Hold | None) -> None:
+        """Hold the audience, or release it."""
+        document = (
+            {"partition": hold.partition, "since": hold.since.isoformat()} if hold else {"partition": None}
+        )
+        self.write(document, "hold")
+
+    def fenced(self, lease: Lease) -> Self:
+        """The same records for the holder of a lease."""
+        return type(self)(self.store, self.audience, lease)
+
+    def _check_lease(self) -> None:
+        if self.lease is not None:
+            self.lease.renew()
 
     def prune(self, current: Snapshot) -> None:
         """Remove the snapshots that nothing needs any more.
@@ -88,8 +156,3 @@ class AudienceRecords:
         else:
             digests = {snapshot.digest for snapshot in snapshots if snapshot.record_width == DIGEST_WIDTH}
             self.store.prune_snapshots(self.audience, keep=needed | digests, older_than=now)
-
-
-def _digest(destination: Destination) -> str:
-    """A name for the destination's document that any store takes."""
-    return hashlib.sha256(json.dumps(destination.key, sort_keys=True).encode()).hexdigest()[:32]

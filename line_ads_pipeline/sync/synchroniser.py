@@ -1,92 +1,49 @@
-"""Carrying out a sync, so that another process can go on wherever this one stops.
-
-Before and after each request the manifest says what is known of a chunk. A chunk is `planned`, then `sending`, then
-`accepted`, then `finished`; only an answer from LINE moves it on. Whoever finds a chunk `sending` asks LINE's lists
-whether it arrived before anything else is sent.
-"""
+"""Which sync an audience needs now: one that goes on, a new one, or none."""
 
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Literal, Self
 
-from line_ads_pipeline.line_ads import CustomAudience, LineAdsClient, LineAdsError, UploadJob
+from line_ads_pipeline import coordination as leases
+from line_ads_pipeline.coordination import Coordination
+from line_ads_pipeline.line_ads import (
+    AudienceNotFound,
+    CustomAudience,
+    LineAdsClient,
+    LineAdsError,
+    UploadJob,
+)
 from line_ads_pipeline.store import Snapshot, SnapshotNotFound
 from line_ads_pipeline.sync.destination import Destination, audiences_of_our_name, find_audience
 from line_ads_pipeline.sync.errors import (
-    AudienceBusy,
     AudienceContended,
-    AudienceNotOurs,
+    GuardrailsStopped,
     NameTaken,
     NoValidIdentifiers,
     OlderThanConfirmed,
-    UploadJobFailed,
-    UploadJobUnfinished,
-    UploadUnsettled,
+    OnHold,
+    Overtaken,
+    RollbackOfAdd,
 )
-from line_ads_pipeline.sync.evidence import ChunkJobs, is_replaced, jobs_of
-from line_ads_pipeline.sync.manifest import Chunk, Sync, SyncMode, plan_chunks
+from line_ads_pipeline.sync.evidence import newest_creation
+from line_ads_pipeline.sync.guardrails import Finding, Guardrails, confirmation_finding
+from line_ads_pipeline.sync.inspection import Inspection, unfinished_finding
+from line_ads_pipeline.sync.manifest import Confirmed, Hold, Sync, SyncMode, plan_chunks
 from line_ads_pipeline.sync.records import AudienceRecords
+from line_ads_pipeline.sync.request import SyncRequest, SyncResult
+from line_ads_pipeline.sync.uploader import Patience, Uploader
 
 _log = logging.getLogger(__name__)
 
 _BEGINNINGS = 3
 
-
-@dataclass(frozen=True, kw_only=True)
-class Patience:
-    """How long a sync waits for LINE; all in seconds.
-
-    Attributes:
-        first_poll: Before the second look at a job; later looks are half as far apart again, each.
-        slowest_poll: The longest time between two looks.
-        settle: How long an upload whose answer was lost may take to show in LINE's lists.
-        job_deadline: How long one chunk may be processed.
-        attempts: How often a chunk is sent at most when its answers are lost.
-    """
-
-    first_poll: float = 1.0
-    slowest_poll: float = 300.0
-    settle: float = 60.0
-    job_deadline: float = 24 * 3600.0
-    attempts: int = 5
-
-    def pauses(self, total: float) -> Iterator[float]:
-        """The pauses between looks, `total` seconds in all."""
-        pause = self.first_poll
-        while total > 0:
-            yield min(pause, total)
-            total -= pause
-            pause = min(pause * 1.5, self.slowest_poll)
-
-
-@dataclass(frozen=True, kw_only=True)
-class SyncResult:
-    """A confirmed sync.
-
-    Attributes:
-        sync_id: Part of the names of the uploaded files.
-        audience_id: `None` when there was nothing to send.
-        audience: As LINE lists it afterwards; `None` where it does not yet.
-        created: The sync made the audience.
-        resumed: The sync went on where an earlier run stopped.
-        chunks: Uploads.
-        records: Identifiers sent.
-        uploaded_bytes: Of text sent.
-        processed: Identifiers that LINE says it processed; `None` where it does not say.
-    """
-
-    sync_id: str | None = None
-    audience_id: str | None = None
-    audience: CustomAudience | None = None
-    created: bool = False
-    resumed: bool = False
-    chunks: int = 0
-    records: int = 0
-    uploaded_bytes: int = 0
-    processed: int | None = None
+WhenEmpty = Literal["refuse", "delete_audience"]
 
 
 @dataclass(kw_only=True)
@@ -97,8 +54,13 @@ class Synchroniser:
         client: Open.
         records: Where snapshots and manifests are.
         destination: The audience in LINE.
+        coordination: Shared with all processes that use the same ad accounts.
         mode: `mirror` makes the audience hold exactly the snapshot, `add` only ever adds.
         max_records: Rows in one upload.
+        guardrails: Of a mirror.
+        when_empty: What a mirror of nobody does.
+        wait_for_processing: End only when LINE has processed the last chunk, not when it has accepted it.
+        replaces_at_once: How many `REPLACE`s LINE takes per ad account.
         patience: How long to wait.
         sleep: Takes seconds.
     """
@@ -106,54 +68,152 @@ class Synchroniser:
     client: LineAdsClient
     records: AudienceRecords
     destination: Destination
+    coordination: Coordination
     mode: SyncMode
     max_records: int
+    guardrails: Guardrails = field(default_factory=Guardrails)
+    when_empty: WhenEmpty = "refuse"
+    wait_for_processing: bool = True
+    replaces_at_once: int = 3
     patience: Patience = field(default_factory=Patience)
     sleep: Callable[[float], None] = time.sleep
-    _seen: tuple[UploadJob, ...] = field(default=(), init=False, repr=False)
 
-    def sync(
-        self, snapshot: Snapshot, *, rows: int, partition: str, recreate_audience: bool = False
-    ) -> SyncResult:
-        """Bring the snapshot to LINE and wait until LINE has processed all of it.
+    @contextmanager
+    def alone(self, partition: str = "", *, rollback: bool = False, wait: bool = True) -> Iterator[Self]:
+        """Keep everybody else from writing to the audience, and give the synchroniser that may.
+
+        Runs of one audience file take turns. A waiting mirror gives way to a newer one, by run date and then by time;
+        adds wait in order, since a snapshot that is passed over would leave people out.
 
         Args:
-            snapshot: In the store.
-            rows: Of the source segment, valid or not.
             partition: The run date.
-            recreate_audience: Make a new audience when the recorded one is gone, expired or failed.
+            rollback: Goes before all that is no rollback.
+            wait: Until nobody else is at it.
 
         Raises:
-            OlderThanConfirmed: A newer run date is in LINE already, or on its way.
-            NoValidIdentifiers: The snapshot is empty, unless it is an add from a segment without rows.
+            Overtaken: A newer run is waiting, too.
+            LeaseHeld: Somebody else is at it, and this run does not wait.
+            CoordinationError: The database cannot be used.
+        """
+        try:
+            with (
+                self.coordination.lease(
+                    f"audience file {self.records.audience} in {self.records.store.identity}",
+                    rank=f"{rollback:d} {partition}",
+                    overtaking=self.mode == "mirror",
+                    wait=wait,
+                ),
+                self.coordination.lease(f"audience {self.destination.digest}", wait=wait) as lease,
+            ):
+                yield replace(self, records=self.records.fenced(lease))
+        except leases.Overtaken:
+            overtaken = True
+        else:
+            overtaken = False
+        if overtaken:
+            raise Overtaken
+
+    def sync(self, request: SyncRequest) -> SyncResult:
+        """Bring the snapshot to LINE and wait until LINE has processed all of it.
+
+        Raises:
+            PassedOver: There is nothing to do for this run.
+            GuardrailsStopped: The snapshot looks wrong.
             SyncError: See `line_ads_pipeline.sync.errors`.
             LineAdsError: A call failed for good.
+            CoordinationError: Another process has taken the audience over, or the database is away.
             StoreError: The store failed.
         """
-        if snapshot.count == 0 and not (self.mode == "add" and rows == 0):
-            raise NoValidIdentifiers(rows=rows)
+        if request.rollback and self.mode == "add":
+            raise RollbackOfAdd
         unfinished = self._unfinished()
-        self._check_is_not_older(partition, unfinished)
-        if snapshot.count == 0 and unfinished is None:
-            return SyncResult()
+        hold = self._hold(request, unfinished)
+        if not request.rollback:
+            self._check_is_not_older(request.partition, unfinished)
+        self._check_is_not_empty(request)
+        nothing_to_add = request.snapshot.count == 0 and self.mode == "add"
+        if nothing_to_add and unfinished is None:
+            return SyncResult(findings=(hold,))
         if unfinished is not None and unfinished.audience_id is None:
             # an audience may have been made by a request whose answer was lost: a second one must not be made
-            self._land(unfinished)
-        audience, same_name = self._find(unfinished, recreate=recreate_audience)
+            self._uploader.land(unfinished)
+        audience, same_name = self._find(unfinished, recreate=request.recreate_audience)
+        given_up = unfinished if "unfinished_sync" in request.override else None
+        own = [
+            hold,
+            self._inspection.destination_finding(audience, request),
+            unfinished_finding(unfinished, given_up),
+        ]
+        if given_up is not None:
+            self._conclude(given_up, "superseded")
+        elif unfinished is not None and self._goes_on(unfinished, request.snapshot, audience):
+            self._apply_hold(request)
+            unfinished.partition = request.partition
+            return self._result(self._carry_out(unfinished), resumed=True, findings=own)
+        elif unfinished is not None and self.mode == "add":
+            self._finish_first(unfinished, audience, same_name)
+            audience, same_name = self._find(None)
+        if nothing_to_add:
+            return SyncResult(findings=tuple(own))
+        return self._start(request, audience, same_name, own)
+
+    def _start(
+        self,
+        request: SyncRequest,
+        audience: CustomAudience | None,
+        same_name: tuple[str, ...],
+        own: Sequence[Finding],
+    ) -> SyncResult:
+        """Begin a sync, if the guardrails let it, in place of a mirror that is unfinished."""
+        unfinished = self._unfinished()
+        jobs = self._uploader.wait_until_idle(audience.id) if audience else ()
+        findings = self._guard(request, audience, jobs, unfinished)
+        self._apply_hold(request)
         if unfinished is not None:
-            if self._goes_on(unfinished, snapshot, audience):
-                unfinished.partition = partition
-                return self._result(self._carry_out(unfinished), resumed=True)
-            if self.mode == "add":
-                self._finish_first(unfinished, audience, same_name)
-                audience, same_name = self._find(None)
-            else:
-                _log.info("sync %s is superseded by a newer snapshot", unfinished.id)
-                self._conclude(unfinished, "superseded")
-        if snapshot.count == 0:
-            return SyncResult()
-        sync = self._begin(snapshot, partition, self.mode, audience, same_name)
-        return self._result(self._carry_out(sync), created=audience is None)
+            _log.info("sync %s is superseded by a newer snapshot", unfinished.id)
+            self._conclude(unfinished, "superseded")
+        if request.snapshot.count == 0:
+            return self._delete(audience, request, [*own, *findings])
+        sync = self._begin(
+            request.snapshot, request.partition, self.mode, audience, jobs, same_name, findings
+        )
+        return self._result(self._carry_out(sync), created=audience is None, findings=own)
+
+    def confirm(self) -> SyncResult | None:
+        """Look whether LINE has processed what a run ended without waiting for; None if there is nothing to tell.
+
+        Raises:
+            UploadJobFailed: LINE gave up on the last chunk; the next run sends it again.
+            AudienceContended: Somebody replaced the members; the next run sends everything again.
+            LineAdsError: A call failed for good.
+        """
+        sync = self._unfinished()
+        if sync is None or any(chunk.state not in {"accepted", "finished"} for chunk in sync.chunks):
+            return None
+        if not self._uploader.look(sync):
+            return None
+        if sync.replaced:
+            raise AudienceContended(sync.audience_id or "", times=1)
+        self._confirm(sync)
+        return self._result(sync)
+
+    @cached_property
+    def _uploader(self) -> Uploader:
+        return Uploader(
+            client=self.client,
+            records=self.records,
+            destination=self.destination,
+            coordination=self.coordination,
+            replaces_at_once=self.replaces_at_once,
+            patience=self.patience,
+            sleep=self.sleep,
+        )
+
+    @property
+    def _inspection(self) -> Inspection:
+        return Inspection(
+            records=self.records, destination=self.destination, mode=self.mode, limits=self.guardrails
+        )
 
     def _unfinished(self) -> Sync | None:
         """The sync that an earlier run left unfinished, if it goes to this destination, however that was named."""
@@ -163,38 +223,61 @@ class Synchroniser:
         known_ids = {self.destination.audience_id, self.records.recorded_audience(self.destination)} - {None}
         return sync if sync.destination == self.destination.key or sync.audience_id in known_ids else None
 
+    def _hold(self, request: SyncRequest, unfinished: Sync | None) -> Finding:
+        """Whether the audience is on hold, and what the run does about it."""
+        hold = self.records.hold()
+        if request.rollback:
+            message = f"Rolled back to the run date {request.partition}, and on hold until release_hold."
+        elif hold is None:
+            return Finding(check="hold", verdict="passed", message="The audience is not on hold.")
+        elif request.release_hold:
+            message = f"The hold at the run date {hold.partition} is released."
+        else:
+            if unfinished is not None and unfinished.partition == hold.partition:
+                self._complete(unfinished)
+            raise OnHold(hold)
+        return Finding(check="hold", verdict="warning", message=message)
+
+    def _apply_hold(self, request: SyncRequest) -> None:
+        if request.rollback:
+            self.records.set_hold(Hold(partition=request.partition, since=datetime.now(UTC)))
+        elif self.records.hold() is not None:
+            self.records.set_hold(None)
+
     def _check_is_not_older(self, partition: str, unfinished: Sync | None) -> None:
-        newest = max(self._confirmed_partition(), unfinished.partition if unfinished else "")
+        confirmed = self.records.confirmed(self.destination)
+        newest = max(confirmed.partition if confirmed else "", unfinished.partition if unfinished else "")
         if partition < newest:
             raise OlderThanConfirmed(partition, newest)
 
-    def _confirmed_partition(self) -> str:
-        """The newest run date that this destination holds; empty, which is before all, when there is none."""
-        confirmed = self.records.read("confirmed")
-        if confirmed is None or confirmed["destination"] != self.destination.key:
-            return ""
-        return str(confirmed["partition"])
+    def _check_is_not_empty(self, request: SyncRequest) -> None:
+        """Nobody is no file: only an add of no rows, and a mirror that may delete the audience, are of nobody."""
+        if request.snapshot.count > 0:
+            return
+        if self.when_empty == "delete_audience" if self.mode == "mirror" else request.tally.rows == 0:
+            return
+        raise NoValidIdentifiers(rows=request.tally.rows, findings=self._inspection.of_nobody(request))
 
     def _find(
         self, unfinished: Sync | None, *, recreate: bool = False
     ) -> tuple[CustomAudience | None, tuple[str, ...]]:
         unfinished_id = unfinished.audience_id if unfinished else None
-        previous = self.records.read("destination") or {}
-        was = previous.get("destination")
-        if was is not None and was != self.destination.key:
-            _log.warning(
-                "the destination of %s has changed: audience %s in ad account %s stays as it is, unless it is the same",
-                self.destination.audience,
-                previous["audience_id"],
-                was["ad_account_id"],
+        recorded_id = unfinished_id or self.records.recorded_audience(self.destination)
+        try:
+            audience, same_name = find_audience(
+                self.client,
+                self.destination,
+                recorded_id=recorded_id,
+                unfinished_id=unfinished_id,
+                recreate=recreate,
             )
-        audience, same_name = find_audience(
-            self.client,
-            self.destination,
-            recorded_id=unfinished_id or self.records.recorded_audience(self.destination),
-            unfinished_id=unfinished_id,
-            recreate=recreate,
-        )
+        except AudienceNotFound:
+            deletion = self.records.read("deletion")
+            if deletion is None or deletion["audience_id"] != recorded_id:
+                raise
+            # it was deleted here, by a run that could not write that down any more
+            self.records.forget_audience(self.destination)
+            audience, same_name = find_audience(self.client, self.destination)
         return (self._renamed(audience) if audience else None), same_name
 
     def _renamed(self, audience: CustomAudience) -> CustomAudience:
@@ -212,7 +295,7 @@ class Synchroniser:
         """Whether the unfinished sync brings this snapshot to this audience; what LINE has of it is waited for."""
         if unfinished.audience_id != (audience.id if audience else None):
             return False
-        self._land(unfinished)
+        self._uploader.land(unfinished)
         if unfinished.snapshot != snapshot or unfinished.mode != self.mode:
             return False
         _log.info("sync %s goes on where it stopped", unfinished.id)
@@ -228,22 +311,58 @@ class Synchroniser:
                 self._carry_out(unfinished)
                 return
             self._conclude(unfinished, "superseded")
+            jobs = self._uploader.wait_until_idle(audience.id) if audience else ()
             again = self._begin(
-                unfinished.snapshot, unfinished.partition, unfinished.mode, audience, same_name
+                unfinished.snapshot, unfinished.partition, unfinished.mode, audience, jobs, same_name
             )
             self._carry_out(again)
         except SnapshotNotFound as error:
             _log.warning("the people of run date %s cannot be sent any more: %s", unfinished.partition, error)
             self._conclude(unfinished, "superseded")
 
-    def _begin(
+    def _guard(
+        self,
+        request: SyncRequest,
+        audience: CustomAudience | None,
+        jobs: Sequence[UploadJob],
+        unfinished: Sync | None,
+    ) -> list[Finding]:
+        """What the guardrails find.
+
+        Raises:
+            GuardrailsStopped: One of them stops the sync, and is not overridden.
+        """
+        findings = [
+            finding.overridden_by(request.override)
+            for finding in self._inspection.guardrail_findings(request, audience, jobs)
+        ]
+        if all(finding.verdict != "stopped" for finding in findings):
+            return findings
+        if unfinished is not None:
+            self._complete(unfinished)
+        raise GuardrailsStopped(findings)
+
+    def _complete(self, unfinished: Sync) -> None:
+        """Finish what passed its own guardrails, when nothing may take its place: no audience is left half sent."""
+        if not unfinished.is_under_way:
+            return
+        _log.warning("sync %s of run date %s is finished first", unfinished.id, unfinished.partition)
+        try:
+            self._carry_out(unfinished)
+        except SnapshotNotFound as error:
+            _log.warning("the people of run date %s cannot be sent any more: %s", unfinished.partition, error)
+
+    def _begin(  # noqa: PLR0913, PLR0917 - what a manifest is made of
         self,
         snapshot: Snapshot,
         partition: str,
         mode: SyncMode,
         audience: CustomAudience | None,
+        jobs: Sequence[UploadJob],
         same_name: tuple[str, ...] = (),
+        findings: Sequence[Finding] = (),
     ) -> Sync:
+        newest = newest_creation(jobs)
         sync = Sync(
             id=secrets.token_hex(8),
             destination=self.destination.key,
@@ -258,10 +377,11 @@ class Synchroniser:
                 snapshot.count, line_bytes=snapshot.line_bytes, mode=mode, max_records=self.max_records
             ),
             known_audience_ids=list(same_name),
+            known_job_ids=[job.id for job in jobs],
+            known_until=newest.isoformat() if newest else None,
+            findings=[finding.to_document() for finding in findings],
         )
-        if audience is not None:
-            sync.known_job_ids = [job.id for job in self._wait_until_idle(audience.id)]
-        self._save(sync)
+        self.records.save(sync)
         self.records.write({"sync_id": sync.id}, "current_sync")
         if audience is not None:
             self.records.record_audience(self.destination, audience.id)
@@ -278,195 +398,58 @@ class Synchroniser:
     def _carry_out(self, sync: Sync) -> Sync:
         """Send and await all chunks, and begin anew where somebody replaced the members meanwhile."""
         for _ in range(_BEGINNINGS):
-            for chunk in sync.chunks:
-                self._finish(sync, chunk)
-            if not is_replaced(sync, self._seen or self._jobs(sync)):
-                if self.records.recorded_audience(self.destination) != sync.audience_id:
-                    self.records.record_audience(self.destination, sync.audience_id or "")
-                self._conclude(sync, "confirmed")
+            self._uploader.send(sync, wait_for_last=self.wait_for_processing)
+            if not sync.replaced:
+                if all(chunk.state == "finished" for chunk in sync.chunks):
+                    self._confirm(sync)
                 return sync
             _log.warning("the members of audience %s were replaced meanwhile; sent again", sync.audience_id)
             self._conclude(sync, "superseded")
             audience, same_name = self._find(sync)
-            sync = self._begin(sync.snapshot, sync.partition, sync.mode, audience, same_name)
+            jobs = self._uploader.wait_until_idle(audience.id) if audience else ()
+            findings = [Finding.from_document(document) for document in sync.findings]
+            sync = self._begin(sync.snapshot, sync.partition, sync.mode, audience, jobs, same_name, findings)
         raise AudienceContended(sync.audience_id or "", times=_BEGINNINGS)
 
-    def _finish(self, sync: Sync, chunk: Chunk) -> None:
-        lost_answers: list[LineAdsError] = []
-        while chunk.state != "finished":
-            lost = self._step(sync, chunk)
-            if lost is not None:
-                lost_answers.append(lost)
-            elif chunk.state == "planned" and len(lost_answers) >= self.patience.attempts:
-                raise UploadUnsettled(
-                    chunk=chunk.number,
-                    chunks=len(sync.chunks),
-                    attempts=len(lost_answers),
-                    last=lost_answers[-1],
-                )
-
-    def _step(self, sync: Sync, chunk: Chunk) -> LineAdsError | None:
-        """Move the chunk on by one state; gives the failure that leaves its arrival unknown."""
-        match chunk.state:
-            case "planned":
-                return self._send(sync, chunk)
-            case "sending":
-                self._settle(sync, chunk)
-            case "accepted":
-                self._await_jobs(sync, chunk)
-        return None
-
-    def _land(self, sync: Sync) -> None:
-        """Wait until LINE has processed all that it holds of the sync, without sending anything."""
-        chunk = sync.chunk_under_way
-        while chunk is not None and chunk.state in {"sending", "accepted"}:
-            self._step(sync, chunk)
-        if sync.audience_id is not None:
-            self._wait_until_idle(sync.audience_id)
-
-    def _send(self, sync: Sync, chunk: Chunk) -> LineAdsError | None:
-        with self.records.store.open_chunk(
-            self.destination.audience, sync.snapshot, offset=chunk.offset, count=chunk.count
-        ) as file:
-            chunk.attempts += 1
-            chunk.state = "sending"
-            self._save(sync)
-            try:
-                audience = self.client.upload(
-                    sync.ad_account_id,
-                    action=chunk.action,
-                    id_type=sync.id_type,
-                    file=file,
-                    file_name=self.destination.file_name(
-                        sync_id=sync.id, chunk=chunk.number, attempt=chunk.attempts
-                    ),
-                    audience_id=sync.audience_id,
-                    name=sync.audience_name if sync.audience_id is None else None,
-                )
-            except LineAdsError as error:
-                if not error.may_have_taken_effect:
-                    chunk.state = "planned"
-                    self._save(sync)
-                    raise
-                _log.warning("chunk %s: no answer (%s); looking whether it arrived", chunk.number, error)
-                return error
-        self._accepted(sync, chunk, audience.id)
-        return None
-
-    def _accepted(self, sync: Sync, chunk: Chunk, audience_id: str) -> None:
-        """Note that LINE has the chunk, and from the first one on which audience is ours."""
-        is_new = sync.audience_id is None
-        sync.audience_id = audience_id
-        chunk.state = "accepted"
-        self._save(sync)
-        if is_new:
-            _log.info("LINE created audience %s", audience_id)
-            self.records.record_audience(self.destination, audience_id)
-
-    def _settle(self, sync: Sync, chunk: Chunk) -> None:
-        """Find out whether a chunk whose answer is unknown arrived; if it does not show in time, plan it anew."""
-        if sync.audience_id is None:
-            self._settle_creation(sync, chunk)
-            return
-        for _ in self._looks(self.patience.settle):
-            if self._chunk_jobs(sync, chunk).proven:
-                self._accepted(sync, chunk, sync.audience_id)
-                return
-        # a job without a name may be ours: its size, once it has ended, tells
-        self._wait_until_idle(sync.audience_id)
-        if self._chunk_jobs(sync, chunk).proven:
-            self._accepted(sync, chunk, sync.audience_id)
-            return
-        self._plan_anew(sync, chunk)
-
-    def _settle_creation(self, sync: Sync, chunk: Chunk) -> None:
-        """The same for the first chunk of a new audience: look for an audience that holds its job.
-
-        Raises:
-            AudienceNotOurs: Somebody else made one of this name meanwhile.
-        """
-        strangers: set[str] = set()
-        for _ in self._looks(self.patience.settle):
-            for audience in audiences_of_our_name(self.client, self.destination):
-                if audience.id in sync.known_audience_ids:
-                    continue
-                jobs = self.client.upload_jobs(sync.ad_account_id, audience.id)
-                if jobs_of(chunk, jobs, sync=sync, destination=self.destination).proven:
-                    self._accepted(sync, chunk, audience.id)
-                    return
-                strangers.add(audience.id)
-        if strangers and not self.destination.adopt:
-            raise AudienceNotOurs(sync.audience_name or "", min(strangers))
-        self._plan_anew(sync, chunk)
-
-    def _plan_anew(self, sync: Sync, chunk: Chunk) -> None:
-        _log.info("chunk %s did not arrive; it is sent again", chunk.number)
-        chunk.state = "planned"
-        self._save(sync)
-
-    def _await_jobs(self, sync: Sync, chunk: Chunk) -> None:
-        for _ in self._looks(self.patience.job_deadline):
-            found = self._chunk_jobs(sync, chunk)
-            if not found.have_ended:
-                continue
-            chunk.job_ids = [job.id for job in found.proven]
-            finished = [job for job in found.proven if job.is_finished]
-            if finished:
-                chunk.state, chunk.processed = "finished", finished[0].audience_count
-                self._save(sync)
-                _log.info("chunk %s of %s is finished", chunk.number, len(sync.chunks))
-                return
-            chunk.state = "planned"
-            sync.known_job_ids = [*sync.known_job_ids, *chunk.job_ids]
-            self._save(sync)
-            raise UploadJobFailed(
-                chunk=chunk.number,
-                chunks=len(sync.chunks),
-                audience_id=sync.audience_id or "",
-                failed_type=found.proven[0].failed_type,
-            )
-        raise UploadJobUnfinished(
-            chunk=chunk.number,
-            chunks=len(sync.chunks),
-            audience_id=sync.audience_id or "",
-            hours=self.patience.job_deadline / 3600,
+    def _delete(
+        self, audience: CustomAudience | None, request: SyncRequest, findings: Sequence[Finding]
+    ) -> SyncResult:
+        """Delete the audience of nobody, so that nobody is left in it."""
+        if audience is not None:
+            _log.warning("nobody is left: audience %s is deleted", audience.id)
+            self.records.write({"audience_id": audience.id, "partition": request.partition}, "deletion")
+            self.client.delete(self.destination.ad_account_id, audience.id)
+            self.records.forget_audience(self.destination)
+        self.records.confirm(
+            self.destination, Confirmed(partition=request.partition, snapshot=request.snapshot)
+        )
+        return SyncResult(
+            deleted_audience_id=audience.id if audience else None,
+            findings=tuple(findings),
         )
 
-    def _chunk_jobs(self, sync: Sync, chunk: Chunk) -> ChunkJobs:
-        return jobs_of(chunk, self._jobs(sync), sync=sync, destination=self.destination)
-
-    def _jobs(self, sync: Sync) -> tuple[UploadJob, ...]:
-        self._seen = self.client.upload_jobs(sync.ad_account_id, sync.audience_id or "")
-        return self._seen
-
-    def _wait_until_idle(self, audience_id: str) -> tuple[UploadJob, ...]:
-        """The audience's jobs, once none is running: LINE takes one upload at a time."""
-        for _ in self._looks(self.patience.job_deadline):
-            jobs = self.client.upload_jobs(self.destination.ad_account_id, audience_id)
-            if not any(job.is_running for job in jobs):
-                return jobs
-            _log.info("audience %s is still being processed; waiting", audience_id)
-        raise AudienceBusy(audience_id, hours=self.patience.job_deadline / 3600)
-
-    def _looks(self, seconds: float) -> Iterator[None]:
-        """Look at once, and again after each pause, until so many seconds have been waited."""
-        yield
-        for pause in self.patience.pauses(seconds):
-            self.sleep(pause)
-            yield
-
-    def _result(self, sync: Sync, *, created: bool = False, resumed: bool = False) -> SyncResult:
-        processed = [chunk.processed for chunk in sync.chunks if chunk.processed is not None]
+    def _result(
+        self, sync: Sync, *, created: bool = False, resumed: bool = False, findings: Sequence[Finding] = ()
+    ) -> SyncResult:
+        counts = [chunk.processed for chunk in sync.chunks if chunk.processed is not None]
+        processed = sum(counts) if len(counts) == len(sync.chunks) else None
+        confirmed = sync.state == "confirmed"
+        guardrails = [Finding.from_document(document) for document in sync.findings]
+        confirmation = (
+            [confirmation_finding(sent=sync.snapshot.count, processed=processed)] if confirmed else []
+        )
         return SyncResult(
             sync_id=sync.id,
             audience_id=sync.audience_id,
             audience=self._listed(sync),
             created=created,
             resumed=resumed,
+            confirmed=confirmed,
             chunks=len(sync.chunks),
             records=sync.snapshot.count,
             uploaded_bytes=sync.snapshot.count * sync.snapshot.line_bytes,
-            processed=sum(processed) if len(processed) == len(sync.chunks) else None,
+            processed=processed,
+            findings=(*findings, *guardrails, *confirmation),
         )
 
     def _listed(self, sync: Sync) -> CustomAudience | None:
@@ -474,21 +457,16 @@ class Synchroniser:
         try:
             listed = list(self.client.list_audiences(sync.ad_account_id, name=self.destination.audience_name))
         except LineAdsError as error:
-            _log.warning("the sync is confirmed, but the audience cannot be listed: %s", error)
+            _log.warning("the upload is done, but the audience cannot be listed: %s", error)
             return None
         return next((audience for audience in listed if audience.id == sync.audience_id), None)
 
+    def _confirm(self, sync: Sync) -> None:
+        if self.records.recorded_audience(self.destination) != sync.audience_id:
+            self.records.record_audience(self.destination, sync.audience_id or "")
+        self._conclude(sync, "confirmed")
+        self.records.confirm(self.destination, Confirmed(partition=sync.partition, snapshot=sync.snapshot))
+
     def _conclude(self, sync: Sync, state: Literal["confirmed", "superseded"]) -> None:
         sync.state = state
-        self._save(sync)
-        if state == "confirmed" and sync.partition >= self._confirmed_partition():
-            confirmed = {
-                "destination": self.destination.key,
-                "partition": sync.partition,
-                "snapshot": sync.snapshot.to_document(),
-                "sync_id": sync.id,
-            }
-            self.records.write(confirmed, "confirmed")
-
-    def _save(self, sync: Sync) -> None:
-        self.records.write(sync.to_document(), "syncs", sync.id)
+        self.records.save(sync)

@@ -53,6 +53,7 @@ class Project:
             "requests_per_second": 1000.0,
             "first_poll_seconds": 0.001,
             "retry_seconds": 0.0,
+            "coordination_url": f"sqlite:///{folder / 'coordination.sqlite'}",
         }
         self.resources = {
             "warehouse": WarehouseResource(url="duckdb:///warehouse.duckdb", root=str(folder)),

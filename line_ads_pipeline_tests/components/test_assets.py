@@ -77,6 +77,7 @@ def test_materialisations_count_what_became_of_the_rows(project, simulator):
         "estimated_size_as_shown": "100 or fewer",
         "audience_was_created": True,
         "sync_was_resumed": False,
+        "confirmed": True,
         "sync_id": None,
         "source_state": {"version": None, "upstream": {}},
     }
@@ -188,14 +189,15 @@ def test_a_past_run_date_keeps_the_snapshot_it_has(project):
     assert "run date 2026-11-21 is past (the newest is 2026-11-22)" in warning.user_message
 
 
-def test_a_mirror_of_an_older_run_date_is_refused(project, simulator):
+def test_a_run_of_an_older_run_date_ends_without_a_sync_and_without_a_failure(project, simulator):
     project.run()
     project.run(run_date="2026-11-22", now=datetime(2026, 11, 22, 12, tzinfo=UTC))
     before = len(simulator.requests)
 
     result = project.run("line_custom_audience", now=datetime(2026, 11, 22, 13, tzinfo=UTC))
 
-    assert "older than 2026-11-22" in failure(result)
+    assert result.success
+    assert not result.asset_materializations_for_node("vip__line_custom_audience")
     assert len(simulator.requests) == before
 
 
@@ -281,6 +283,7 @@ def test_a_stricter_rule_skips_what_a_looser_one_sends(project, identifier):
 
 def test_the_snapshots_of_plain_mobile_ad_ids_are_private_and_few(project):
     project.attributes["identifier"] = {"type": "ifa", "column": "email"}
+    project.attributes["guardrails"] = {"max_shrink": 1}
     for day, last_digit in ((21, "1"), (22, "2"), (23, "3")):
         project.customers(f"ea7583cd-a667-48bc-b806-42ecb2b4860{last_digit}")
         project.run(run_date=f"2026-11-{day}", now=datetime(2026, 11, day, 12, tzinfo=UTC))

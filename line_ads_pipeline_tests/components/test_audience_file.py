@@ -8,7 +8,7 @@ import yaml
 from dagster._core.test_utils import freeze_time
 
 from line_ads_pipeline.components import AudienceFileError, LineAudience
-from line_ads_pipeline.components.audience_file import Audience, UpdateBlock
+from line_ads_pipeline.components.audience_file import Audience, GuardrailsBlock, UpdateBlock
 from line_ads_pipeline.components.reading import read_audience
 from line_ads_pipeline.components.schedule import run_partitions
 from line_ads_pipeline.components.yaml_document import YamlDocument
@@ -188,6 +188,60 @@ def test_update_on_change_is_a_switch_or_a_block(tmp_path, typed, meant):
     source = "{table: customers, updated_at: updated_at}"
 
     assert read(tmp_path, source=source, update_on_change=typed).update_on_change == meant
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("0", 0.0),
+        ("1", 1.0),
+        ("0.5", 0.5),
+        ('"0.5"', 0.5),
+        ("1e-3", 0.001),
+        ("50%", 0.5),
+        ('"50 %"', 0.5),
+        ("0%", 0.0),
+        ("100%", 1.0),
+        ("12.5%", 0.125),
+    ],
+)
+def test_a_share_is_a_number_or_a_percentage(tmp_path, typed, meant):
+    guardrails = read(tmp_path, guardrails=f"{{max_shrink: {typed}, max_skipped: {typed}}}").guardrails
+
+    assert guardrails == GuardrailsBlock(max_shrink=meant, max_skipped=meant)
+    assert (guardrails.max_shrink, guardrails.max_skipped) == (meant, meant)
+
+
+def test_guardrails_are_those_of_the_file(tmp_path):
+    text = "{min_identifiers: 1000, max_shrink: 20%, max_skipped: 0.1}"
+
+    assert read(tmp_path, guardrails=text).guardrails == GuardrailsBlock(
+        min_identifiers=1000, max_shrink=0.2, max_skipped=0.1
+    )
+
+
+@pytest.mark.parametrize("blocks", [{}, {"guardrails": "{}"}], ids=["left out", "empty block"])
+def test_a_mirror_without_guardrails_of_its_own_has_the_default_ones(tmp_path, blocks):
+    guardrails = read(tmp_path, **blocks).guardrails
+
+    assert (guardrails.min_identifiers, guardrails.max_shrink, guardrails.max_skipped) == (1, 0.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("", ("refuse", True)),
+        (", when_empty: refuse", ("refuse", True)),
+        (", when_empty: delete_audience", ("delete_audience", True)),
+        (", wait_for_processing: false", ("refuse", False)),
+        (", sync_mode: add, wait_for_processing: off", ("refuse", False)),
+        (', audience_id: "1", when_empty: refuse', ("refuse", True)),
+    ],
+)
+def test_the_end_of_a_run_and_of_a_segment_is_that_of_the_file(tmp_path, typed, meant):
+    destination = read(tmp_path, destination=f"{{ad_account_id: A1, audience_name: VIP{typed}}}").destination
+
+    assert (destination.when_empty, destination.wait_for_processing) == meant
 
 
 def test_an_audience_may_depend_on_assets_that_share_its_name(tmp_path):
@@ -372,6 +426,8 @@ def test_the_component_shows_the_fields_to_editors():
     assert {"type": "boolean"} in switch
     assert {"$ref": "#/$defs/UpdateBlock"} in switch
     assert set(schema["$defs"]["UpdateBlock"]["properties"]) == set(UpdateBlock.model_fields)
+    shares = schema["$defs"]["GuardrailsBlock"]["properties"]["max_shrink"]["anyOf"]
+    assert {kind["type"] for kind in shares} == {"number", "string"}
 
 
 def test_the_component_can_be_made_from_python():

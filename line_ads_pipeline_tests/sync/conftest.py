@@ -1,15 +1,24 @@
 """A store with snapshots of made-up digests, and a synchroniser that never really waits."""
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 import polars as pl
 import pytest
 
 from line_ads_pipeline.line_ads import LineAdsClient
-from line_ads_pipeline.store import Snapshot, Store
-from line_ads_pipeline.sync import AudienceRecords, Destination, Patience, Synchroniser
+from line_ads_pipeline.coordination import Coordination
+from line_ads_pipeline.store import Snapshot, Store, Tally
+from line_ads_pipeline.sync import (
+    AudienceRecords,
+    Destination,
+    Guardrails,
+    Patience,
+    Synchroniser,
+    SyncRequest,
+    SyncResult,
+)
 
 AUDIENCE = "vip"
 DESTINATION = Destination(
@@ -46,37 +55,62 @@ def snapshot_of(store, members_of) -> Callable[[Iterable[int]], Snapshot]:
 
 
 @pytest.fixture
-def synchroniser(line_ads_client: LineAdsClient, store) -> Callable[..., Synchroniser]:
-    """Makes a synchroniser; the keywords are its fields, or those of its destination or patience."""
+def coordination() -> Iterator[Coordination]:
+    with Coordination("sqlite://") as coordination:
+        yield coordination
+
+
+@pytest.fixture
+def synchroniser(line_ads_client: LineAdsClient, store, coordination) -> Callable[..., Synchroniser]:
+    """Makes a synchroniser; the keywords are its fields, or those of its destination, patience or guardrails.
+
+    Without a word, no guardrail stops a mirror that shrinks.
+    """
 
     def make(**changes: object) -> Synchroniser:
-        destination = {k: v for k, v in changes.items() if k in Destination.__dataclass_fields__}
-        patience = {k: v for k, v in changes.items() if k in Patience.__dataclass_fields__}
-        others = {k: v for k, v in changes.items() if k not in destination | patience}
+        parts = {
+            part: {k: v for k, v in changes.items() if k in part.__dataclass_fields__}
+            for part in (Destination, Patience, Guardrails)
+        }
+        others = {k: v for k, v in changes.items() if not any(k in part for part in parts.values())}
         fields = {
             "client": line_ads_client,
             "records": AudienceRecords(store, AUDIENCE),
+            "coordination": coordination,
             "mode": "mirror",
             "max_records": 3,
         }
         return Synchroniser(
             **(fields | {"sleep": lambda _seconds: None} | others),
-            destination=replace(DESTINATION, **destination),
-            patience=Patience(**patience),
+            destination=replace(DESTINATION, **parts[Destination]),
+            patience=Patience(**{"job_attempts": 1} | parts[Patience]),
+            guardrails=Guardrails(**{"max_shrink": 1.0, "max_skipped": 1.0} | parts[Guardrails]),
         )
 
     return make
 
 
 @pytest.fixture
-def sync(synchroniser, snapshot_of):
-    def run(people=range(8), *, rows=None, partition="2026-11-21", recreate=False, **changes):
-        snapshot = snapshot_of(people)
-        return synchroniser(**changes).sync(
-            snapshot,
-            rows=len(people) if rows is None else rows,
-            partition=partition,
-            recreate_audience=recreate,
+def bring() -> Callable[..., SyncResult]:
+    """Lets a synchroniser bring a snapshot to LINE, with the wishes of a run."""
+
+    def run(synchroniser: Synchroniser, snapshot: Snapshot, *, partition, rows=None, **wishes) -> SyncResult:
+        tally = Tally(
+            rows=snapshot.count if rows is None else rows, outcomes={}, distinct=snapshot.count, duplicates=0
         )
+        request = SyncRequest(snapshot=snapshot, tally=tally, partition=partition, **wishes)
+        with synchroniser.alone(partition, rollback=request.rollback) as mine:
+            return mine.sync(request)
+
+    return run
+
+
+@pytest.fixture
+def sync(synchroniser, snapshot_of, bring):
+    """Brings people to LINE: the keywords are wishes of the run, or what `synchroniser` takes."""
+
+    def run(people=range(8), *, rows=None, partition="2026-11-21", **changes):
+        wishes = {k: changes.pop(k) for k in list(changes) if k in SyncRequest.__dataclass_fields__}
+        return bring(synchroniser(**changes), snapshot_of(people), partition=partition, rows=rows, **wishes)
 
     return run

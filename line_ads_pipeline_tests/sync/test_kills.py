@@ -49,7 +49,17 @@ class Killer:
 @pytest.mark.parametrize("audience", ["new audience", "existing audience"])
 @pytest.mark.parametrize("mode", ["mirror", "add"])
 def test_a_sync_killed_at_any_point_is_finished_exactly_by_the_next(  # noqa: C901 - one story, told in one place
-    simulator, synchroniser, snapshot_of, members_of, monkeypatch, mode, audience, names, next_snapshot, when
+    simulator,
+    synchroniser,
+    snapshot_of,
+    bring,
+    members_of,
+    monkeypatch,
+    mode,
+    audience,
+    names,
+    next_snapshot,
+    when,
 ):
     old, killed_people = range(20, 24), range(8)
     new = killed_people if next_snapshot == "the same" else range(6, 11)
@@ -61,7 +71,7 @@ def test_a_sync_killed_at_any_point_is_finished_exactly_by_the_next(  # noqa: C9
     snapshots = {people: snapshot_of(people, into=store) for people in (old, killed_people, new)}
 
     def sync(people, *, partition):
-        return make().sync(snapshots[people], rows=len(people), partition=partition)
+        return bring(make(), snapshots[people], partition=partition)
 
     for call in itertools.count(1):
         simulator.reset()

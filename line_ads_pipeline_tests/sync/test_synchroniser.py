@@ -47,12 +47,15 @@ def test_an_add_removes_nobody(simulator, sync, members_of):
 def test_the_result_tells_what_was_sent_and_what_line_answered(sync):
     result = sync(range(8))
 
-    assert asdict(result) | {"sync_id": None, "audience": None, "audience_id": None} == {
+    assert asdict(result) | {"sync_id": None, "audience": None, "audience_id": None, "findings": None} == {
         "sync_id": None,
         "audience_id": None,
         "audience": None,
         "created": True,
         "resumed": False,
+        "confirmed": True,
+        "deleted_audience_id": None,
+        "findings": None,
         "chunks": 3,
         "records": 8,
         "uploaded_bytes": 8 * 65,

@@ -178,7 +178,7 @@ def test_a_recreated_audience_is_never_the_expired_one(simulator, sync, members_
     expired = simulator.add_audience(ACCOUNT, name="VIP customers", status="EXPIRED", members=["a" * 64])
     simulator.inject(Fault(call="upload", drop="after"))
 
-    result = sync(range(8), recreate=True)
+    result = sync(range(8), recreate_audience=True)
 
     assert result.audience_id != expired
     assert simulator.members(result.audience_id) == members_of(range(8))
@@ -231,7 +231,7 @@ def test_an_unfinished_add_reaches_the_audience_that_is_made_anew(simulator, syn
         sync(range(10, 18), mode="add", partition="2026-11-20")
     simulator.set_status(first.audience_id, "EXPIRED")
 
-    result = sync(range(30, 33), mode="add", recreate=True)
+    result = sync(range(30, 33), mode="add", recreate_audience=True)
 
     assert result.audience_id != first.audience_id
     assert simulator.members(result.audience_id) == members_of([*range(10, 18), *range(30, 33)])
@@ -305,7 +305,7 @@ def test_a_confirmed_sync_stays_confirmed_when_the_audience_cannot_be_listed(sim
     assert result.processed == 4
 
 
-def test_a_snapshot_that_cannot_be_read_leaves_nothing_to_settle(sync, simulator, store, synchroniser):
+def test_a_snapshot_that_cannot_be_read_leaves_nothing_to_settle(sync, bring, simulator, store, synchroniser):
     simulator.inject(refused())
     with pytest.raises(RejectedRequest):
         sync(range(3))
@@ -314,7 +314,7 @@ def test_a_snapshot_that_cannot_be_read_leaves_nothing_to_settle(sync, simulator
     running = synchroniser().records.running_sync()
 
     with pytest.raises(Exception, match="hashed_identifiers"):
-        synchroniser().sync(running.snapshot, rows=3, partition="2026-11-21")
+        bring(synchroniser(), running.snapshot, partition="2026-11-21")
 
     assert synchroniser().records.running_sync().chunks[0].state == "planned"
 
@@ -373,7 +373,7 @@ def test_the_expired_audience_of_the_name_does_not_stand_in_the_way_of_a_lost_an
     simulator.add_audience(ACCOUNT, name="VIP customers", status="EXPIRED")
     simulator.inject(Fault(call="upload", drop="before"))
 
-    result = sync(range(8), recreate=True)
+    result = sync(range(8), recreate_audience=True)
 
     assert simulator.members(result.audience_id) == members_of(range(8))
 

@@ -1,0 +1,93 @@
+"""The sensor `<name>_confirmation`: a sync whose run did not wait for LINE is confirmed when LINE has processed it."""
+
+from dataclasses import dataclass
+
+import dagster as dg
+
+from line_ads_pipeline.components.audience_file import Audience
+from line_ads_pipeline.components.failures import in_plain_words
+from line_ads_pipeline.components.kept_snapshot import SNAPSHOT_STORE, records_of
+from line_ads_pipeline.coordination import LeaseHeld
+from line_ads_pipeline.sync import AudienceContended, Sync, SyncError, SyncResult, UploadJobFailed
+
+LOOK_EVERY = 300
+"""Seconds: as seldom as a waiting run looks in the end."""
+
+
+@dataclass(frozen=True)
+class ConfirmationSensor:
+    """Looks whether LINE has processed what was sent.
+
+    Attributes:
+        audience: With `wait_for_processing: false`.
+    """
+
+    audience: Audience
+
+    def definition(self, *, running: bool) -> dg.SensorDefinition:
+        """The sensor `<name>_confirmation` for the job `sync_<name>`, running from the first load or not."""
+        return dg.SensorDefinition(
+            name=f"{self.audience.name}_confirmation",
+            evaluation_fn=self.tick,
+            job_name=f"sync_{self.audience.name}",
+            minimum_interval_seconds=LOOK_EVERY,
+            default_status=dg.DefaultSensorStatus.RUNNING if running else dg.DefaultSensorStatus.STOPPED,
+            required_resource_keys={self.audience.destination.credentials, SNAPSHOT_STORE},
+            description=f"Confirms the syncs of {self.audience.name} when LINE has processed them.",
+        )
+
+    def tick(self, context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        """Look once; a sync that LINE could not process is sent on by a run.
+
+        Raises:
+            dagster.Failure: LINE or the store could not be asked: the tick fails, and the next one asks again.
+        """
+        with in_plain_words(self.audience):
+            records = records_of(self.audience, context.resources)
+            sync = records.running_sync()
+            if sync is None:
+                return dg.SkipReason("All that was sent is confirmed.")
+            line_ads = getattr(context.resources, self.audience.destination.credentials)
+            try:
+                with (
+                    line_ads.connect() as connection,
+                    self.audience.to_synchroniser(records, connection).alone(wait=False) as mine,
+                ):
+                    result = mine.confirm()
+            except LeaseHeld:
+                return dg.SkipReason("A run is at work on the audience.")
+            except (UploadJobFailed, AudienceContended) as failure:
+                return self._sent_on(sync, failure)
+        if result is None:
+            return dg.SkipReason("LINE has not processed what was sent yet, or a run has not sent all of it.")
+        return self._confirmed(result)
+
+    @property
+    def _asset(self) -> dg.AssetKey:
+        return dg.AssetKey([self.audience.name, "line_custom_audience"])
+
+    def _confirmed(self, result: SyncResult) -> dg.SensorResult:
+        (finding,) = (finding for finding in result.findings if finding.check == "confirmation")
+        evaluation = dg.AssetCheckEvaluation(
+            asset_key=self._asset,
+            check_name=finding.check,
+            passed=finding.verdict == "passed",
+            severity=dg.AssetCheckSeverity.WARN,
+            description=finding.message,
+            metadata=dict(finding.numbers),
+        )
+        return dg.SensorResult(asset_events=[evaluation])
+
+    def _sent_on(self, sync: Sync, failure: SyncError) -> dg.SensorResult:
+        evaluation = dg.AssetCheckEvaluation(
+            asset_key=self._asset,
+            check_name="confirmation",
+            passed=False,
+            severity=dg.AssetCheckSeverity.ERROR,
+            description=f"{failure} A run is started for it.",
+        )
+        attempts = sum(chunk.attempts for chunk in sync.chunks)
+        request = dg.RunRequest(
+            run_key=f"{sync.id}/{attempts}", partition_key=sync.partition, asset_selection=[self._asset]
+        )
+        return dg.SensorResult(run_requests=[request], asset_events=[evaluation])

@@ -1,0 +1,144 @@
+"""What is to be said of a sync before it sends anything, with what the store and LINE know of the audience."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from line_ads_pipeline.line_ads import CustomAudience, UploadJob
+from line_ads_pipeline.store import Snapshot, SnapshotNotFound
+from line_ads_pipeline.sync.destination import Destination
+from line_ads_pipeline.sync.evidence import foreign_jobs
+from line_ads_pipeline.sync.guardrails import (
+    Finding,
+    Guardrails,
+    Shrinkage,
+    foreign_finding,
+    identifiers_finding,
+    shrink_finding,
+    shrinkage_of_line_size,
+    skipped_finding,
+)
+from line_ads_pipeline.sync.manifest import Sync, SyncMode
+from line_ads_pipeline.sync.records import AudienceRecords
+from line_ads_pipeline.sync.request import SyncRequest
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """Looks at what a sync would do.
+
+    Args:
+        records: Of the audience file.
+        destination: The audience in LINE.
+        mode: What the sync means.
+        limits: Of a mirror.
+    """
+
+    records: AudienceRecords
+    destination: Destination
+    mode: SyncMode
+    limits: Guardrails
+
+    @property
+    def at_least(self) -> int:
+        """How many identifiers have to be left."""
+        return self.limits.min_identifiers if self.mode == "mirror" else 1
+
+    def of_nobody(self, request: SyncRequest) -> list[Finding]:
+        """The findings of an empty snapshot that may not be sent."""
+        findings = [identifiers_finding(request.snapshot, request.tally, at_least=self.at_least)]
+        if self.mode == "mirror":
+            findings.append(skipped_finding(request.tally, at_most=self.limits.max_skipped))
+        return findings
+
+    def guardrail_findings(
+        self, request: SyncRequest, audience: CustomAudience | None, jobs: Sequence[UploadJob]
+    ) -> Iterator[Finding]:
+        """What the guardrails find; of an add only whether it holds anybody."""
+        snapshot, tally = request.snapshot, request.tally
+        if snapshot.count > 0:
+            yield identifiers_finding(snapshot, tally, at_least=self.at_least)
+        if self.mode == "add":
+            return
+        yield skipped_finding(tally, at_most=self.limits.max_skipped)
+        if snapshot.count > 0:
+            yield shrink_finding(
+                self._shrinkage(snapshot, audience),
+                now=snapshot.count,
+                at_most=self.limits.max_shrink,
+            )
+        else:
+            for check in ("min_identifiers", "max_shrink"):
+                yield Finding(
+                    check=check,
+                    verdict="warning",
+                    message="Nobody is left: the audience is deleted (when_empty: delete_audience).",
+                )
+        yield foreign_finding(self._foreign_jobs(audience, jobs))
+
+    def _shrinkage(self, snapshot: Snapshot, audience: CustomAudience | None) -> Shrinkage | None:
+        """What the mirror takes away; exact where the last confirmed snapshot is known."""
+        confirmed = self.records.confirmed(self.destination)
+        if confirmed is None:
+            return None if audience is None else shrinkage_of_line_size(audience, now=snapshot.count)
+        before = confirmed.snapshot
+        try:
+            left = before.count - self.records.store.count_common(self.records.audience, before, snapshot)
+        except (
+            SnapshotNotFound,
+            ValueError,
+        ):  # gone from the store, or of another form: at least so many left
+            left = max(0, before.count - snapshot.count)
+        return Shrinkage(was=before.count, left=left, since=f"run date {confirmed.partition}")
+
+    def _foreign_jobs(
+        self, audience: CustomAudience | None, jobs: Sequence[UploadJob]
+    ) -> list[UploadJob] | None:
+        latest = self.records.latest_sync()
+        if audience is None or latest is None or latest.audience_id != audience.id:
+            return None
+        return foreign_jobs(
+            latest,
+            jobs,
+            destination=self.destination,
+            is_own_sync=lambda sync_id: self.records.read("syncs", sync_id) is not None,
+        )
+
+    def destination_finding(self, audience: CustomAudience | None, request: SyncRequest) -> Finding:
+        """Which audience the sync goes to, and whether it is another one than before."""
+        previous = self.records.read("destination") or {}
+        was, was_id = previous.get("destination"), previous.get("audience_id")
+        named = f'{audience.id} "{audience.name}"' if audience else "a new one"
+        if was is not None and was != self.destination.key:
+            message = (
+                f"The destination has changed: audience {was_id} in ad account {was['ad_account_id']} stays as it is, "
+                f"unless it is the same. The audience is {named} now."
+            )
+            _log.warning("%s", message)
+        elif request.recreate_audience and was_id is not None and (audience is None or audience.id != was_id):
+            message = (
+                f"recreate_audience: audience {was_id} cannot be used any more; the audience is {named} now."
+            )
+        else:
+            return Finding(check="destination", verdict="passed", message=f"The audience is {named}.")
+        return Finding(check="destination", verdict="warning", message=message)
+
+
+def unfinished_finding(unfinished: Sync | None, given_up: Sync | None) -> Finding:
+    """`unfinished_sync`: what an earlier run left is finished, unless this run gives it up."""
+    if given_up is not None:
+        unsent = sum(chunk.count for chunk in given_up.chunks if chunk.state != "finished")
+        message = (
+            f"The sync {given_up.id} of the run date {given_up.partition} is given up: of its "
+            f"{given_up.snapshot.count:,} identifiers, {unsent:,} may not be in the audience. Overridden for this run."
+        )
+        return Finding(
+            check="unfinished_sync",
+            verdict="warning",
+            message=message,
+            numbers={"identifiers": given_up.snapshot.count, "unfinished": unsent},
+        )
+    message = "No sync was unfinished." if unfinished is None else f"The sync {unfinished.id} was unfinished."
+    return Finding(check="unfinished_sync", verdict="passed", message=message)

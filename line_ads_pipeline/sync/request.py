@@ -1,0 +1,63 @@
+"""What a run asks of a sync, and what it gets."""
+
+from dataclasses import dataclass
+
+from line_ads_pipeline.line_ads import CustomAudience
+from line_ads_pipeline.store import Snapshot, Tally
+from line_ads_pipeline.sync.guardrails import Finding
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyncRequest:
+    """What one run asks for.
+
+    Attributes:
+        snapshot: In the store.
+        tally: How the rows of the segment became it.
+        partition: The run date.
+        override: Guardrails that may not stop this sync, and `unfinished_sync` to give up what is unfinished.
+        rollback: Send it although a newer run date was sent, and hold the audience there.
+        release_hold: Send although the audience is on hold.
+        recreate_audience: Make a new audience when the recorded one is gone, expired or failed.
+    """
+
+    snapshot: Snapshot
+    tally: Tally
+    partition: str
+    override: frozenset[str] = frozenset()
+    rollback: bool = False
+    release_hold: bool = False
+    recreate_audience: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyncResult:
+    """A sync that LINE has all of.
+
+    Attributes:
+        sync_id: Part of the names of the uploaded files.
+        audience_id: `None` when there was nothing to send.
+        audience: As LINE lists it afterwards; `None` where it does not yet.
+        created: The sync made the audience.
+        resumed: The sync went on where an earlier run stopped.
+        confirmed: LINE has processed all of it.
+        deleted_audience_id: The audience that was deleted, since nobody is left.
+        chunks: Uploads.
+        records: Identifiers sent.
+        uploaded_bytes: Of text sent.
+        processed: Identifiers that LINE says it processed; `None` where it does not say.
+        findings: Of the guardrails, and of everything that the run's own wishes changed.
+    """
+
+    sync_id: str | None = None
+    audience_id: str | None = None
+    audience: CustomAudience | None = None
+    created: bool = False
+    resumed: bool = False
+    confirmed: bool = True
+    deleted_audience_id: str | None = None
+    chunks: int = 0
+    records: int = 0
+    uploaded_bytes: int = 0
+    processed: int | None = None
+    findings: tuple[Finding, ...] = ()

@@ -1,7 +1,8 @@
 """What `line-ads check` finds out before a run would: credentials, clock, and each audience's two ends.
 
 Nothing is changed: LINE is asked for its list of audiences and the jobs of those in it, the warehouse for
-aggregates, the store for the small document that says which audience earlier syncs went to.
+aggregates, the store for the small document that says which audience earlier syncs went to. A lease is taken and given
+back.
 """
 
 import re
@@ -16,6 +17,7 @@ import dagster as dg
 from line_ads_pipeline.components import LineAudience
 from line_ads_pipeline.components.audience_file import Audience
 from line_ads_pipeline.components.kept_snapshot import SNAPSHOT_STORE
+from line_ads_pipeline.coordination import CoordinationError
 from line_ads_pipeline.identifiers import UnsupportedIdentifierColumn, identify
 from line_ads_pipeline.line_ads import (
     AdAccountNotFound,
@@ -45,7 +47,9 @@ from line_ads_pipeline.warehouse import WarehouseError
 if TYPE_CHECKING:
     from line_ads_pipeline.resources import LineAdsResource, SnapshotStoreResource, WarehouseResource
 
-Topic = Literal["audience file", "credentials", "clock", "source", "ad account", "destination"]
+Topic = Literal[
+    "audience file", "coordination", "credentials", "clock", "source", "ad account", "destination"
+]
 Outcome = Literal["ok", "failed", "not tried"]
 
 PATIENCE = 10.0
@@ -111,7 +115,17 @@ class _Checks:
             try:
                 line_ads: LineAdsResource = self._resource(self.key)
                 quick = line_ads.model_copy(update={"retry_seconds": PATIENCE})
-                client = stack.enter_context(quick.client())
+                connection = stack.enter_context(quick.connect())
+                with connection.coordination.lease("line-ads check"):
+                    client = connection.client
+            except CoordinationError as error:
+                yield Finding(
+                    subject=self.key,
+                    topic="coordination",
+                    outcome="failed",
+                    found="cannot be used",
+                    remedy=str(error),
+                )
             except (_Unconfigured, InvalidBaseUrl, MissingCredentials) as error:
                 yield Finding(
                     subject=self.key,
@@ -121,6 +135,12 @@ class _Checks:
                     remedy=str(error),
                 )
             else:
+                yield Finding(
+                    subject=self.key,
+                    topic="coordination",
+                    outcome="ok",
+                    found="leases and request rate are shared",
+                )
                 for audience in self.audiences:
                     account = audience.destination.ad_account_id
                     if account not in refusals:

@@ -192,6 +192,7 @@ def _show_findings(console: "Console", findings: Sequence["Finding"]) -> None:
 def audiences(*, ad_account: str, as_json: bool) -> None:
     """List the custom audiences that LINE holds in AD_ACCOUNT, the newest first."""
     from line_ads_pipeline.check import PATIENCE
+    from line_ads_pipeline.coordination import CoordinationError
     from line_ads_pipeline.defs.resources import resources
     from line_ads_pipeline.line_ads import LineAdsError
 
@@ -199,7 +200,7 @@ def audiences(*, ad_account: str, as_json: bool) -> None:
     try:
         with line_ads.model_copy(update={"retry_seconds": PATIENCE}).client() as client:
             held: list[CustomAudience] = list(client.list_audiences(ad_account))
-    except LineAdsError as error:
+    except (LineAdsError, CoordinationError) as error:
         raise click.ClickException(str(error)) from error
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="AD_ACCOUNT") from error

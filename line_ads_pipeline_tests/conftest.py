@@ -13,6 +13,12 @@ settings.register_profile("line-ads-pipeline", deadline=None, derandomize=True)
 settings.load_profile("line-ads-pipeline")
 
 
+@pytest.fixture(autouse=True)
+def own_coordination(monkeypatch, tmp_path) -> None:
+    """Leases and request rates of its own for each test that takes this project's resources."""
+    monkeypatch.setenv("LINE_ADS_COORDINATION_URL", f"sqlite:///{tmp_path / 'coordination.sqlite'}")
+
+
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
     """The LINE Ads API on a loopback socket, fresh for each test, without the rate limit."""

@@ -45,6 +45,11 @@ class DemoFolder:
         """What the Dagster run printed."""
         return self.root / "run.log"
 
+    @property
+    def coordination(self) -> Path:
+        """The leases and the request rate of the demo's runs."""
+        return self.root / "coordination.sqlite"
+
     def store(self, *, serving: bool) -> Path:
         """The snapshots and manifests; a store never outlives the simulator that it knows audiences of."""
         return self.root / ("store_of_dev" if serving else "store")
@@ -150,6 +155,7 @@ def demo_environment(simulator: Simulator, folder: DemoFolder, *, serving: bool)
         "LINE_ADS_ACCESS_KEY": DEMO_ACCESS_KEY,
         "LINE_ADS_SECRET_KEY": DEMO_SECRET_KEY,
         "LINE_ADS_STORE": str(folder.store(serving=serving)),
+        "LINE_ADS_COORDINATION_URL": f"sqlite:///{folder.coordination}",
         WAREHOUSE_VARIABLE: f"duckdb:///{quote(str(folder.warehouse))}",
         "PYTHONUNBUFFERED": "1",
     }

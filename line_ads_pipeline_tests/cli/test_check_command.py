@@ -36,6 +36,7 @@ def outcomes(findings) -> dict[str, str]:
 
 
 ALL_RIGHT = {
+    "coordination": "ok",
     "credentials": "ok",
     "clock": "ok",
     "source": "ok",
@@ -167,12 +168,29 @@ def test_wrong_keys(check, monkeypatch):
 
     assert exit_code == 1
     assert outcomes(findings) == {
+        "coordination": "ok",
         "credentials": "failed",
         "source": "ok",
         "ad account": "not tried",
         "destination": "not tried",
     }
     assert "authentication failed" in findings["credentials"]["remedy"]
+
+
+def test_a_coordination_database_that_cannot_be_used(check, monkeypatch, simulator):
+    monkeypatch.setenv("LINE_ADS_COORDINATION_URL", "mysql://user:sentinel@host/database")
+    exit_code, findings = check()
+
+    assert exit_code == 1
+    assert outcomes(findings) == {
+        "coordination": "failed",
+        "source": "ok",
+        "ad account": "not tried",
+        "destination": "not tried",
+    }
+    assert "LINE_ADS_COORDINATION_URL" in findings["coordination"]["remedy"]
+    assert "sentinel" not in findings["coordination"]["remedy"]
+    assert not simulator.requests
 
 
 def test_no_keys(check, monkeypatch):

@@ -274,6 +274,7 @@ def test_dev_points_dagster_at_the_simulator_and_the_made_up_warehouse(started, 
 
     assert environment["LINE_ADS_BASE_URL"] == f"{page}/api"
     assert environment["LINE_ADS_STORE"] == str(clean_settings / "demo" / "store_of_dev")
+    assert environment["LINE_ADS_COORDINATION_URL"] == f"sqlite:///{clean_settings}/demo/coordination.sqlite"
     assert environment["WAREHOUSE_URL"] == f"duckdb:///{clean_settings}/demo/warehouse.duckdb"
     assert (clean_settings / "demo" / "warehouse.duckdb").is_file()
 
@@ -312,6 +313,7 @@ def test_dev_reads_the_warehouse_of_the_user_beside_the_simulator(started, clean
     monkeypatch.setenv("WAREHOUSE_URL", "duckdb:///own.duckdb")
     environment, page, printed = started()
 
+    assert environment["LINE_ADS_COORDINATION_URL"] == f"sqlite:///{clean_settings}/demo/coordination.sqlite"
     assert environment["WAREHOUSE_URL"] == "duckdb:///own.duckdb"
     assert environment["LINE_ADS_BASE_URL"] == f"{page}/api"
     assert "WAREHOUSE_URL is set in the environment" in printed

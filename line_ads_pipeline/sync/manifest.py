@@ -24,7 +24,6 @@ class Chunk:
         state: `planned`; `sending`, when a request went out whose answer is not known yet; `accepted`, when LINE
             has it; `finished`, when its job is.
         attempts: Requests that went out.
-        accepted_at: When LINE's answer, or its job list, told that LINE has the chunk; ISO 8601.
         job_ids: LINE's jobs for it, as soon as they are seen; more than one where an attempt thought lost arrived.
         processed: Identifiers that LINE says it processed.
     """
@@ -35,7 +34,6 @@ class Chunk:
     action: UploadAction
     state: ChunkState = "planned"
     attempts: int = 0
-    accepted_at: str | None = None
     job_ids: list[str] = field(default_factory=list)
     processed: int | None = None
 

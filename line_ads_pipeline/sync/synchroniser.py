@@ -136,7 +136,7 @@ class Synchroniser:
             return SyncResult(findings=(hold,))
         if unfinished is not None and unfinished.audience_id is None:
             # an audience may have been made by a request whose answer was lost: a second one must not be made
-            self._uploader.land(unfinished)
+            self._uploader.settle(unfinished)
         audience, same_name = self._find(unfinished, recreate=request.recreate_audience)
         given_up = unfinished if "unfinished_sync" in request.override else None
         own = [

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from line_ads_pipeline.coordination import Coordination
 from line_ads_pipeline.line_ads import LineAdsClient, LineAdsError, UploadJob
@@ -105,6 +104,12 @@ class Uploader:
                 continue
             with self._room_for(chunk):
                 self._finish(sync, chunk, until_accepted=until_accepted)
+
+    def settle(self, sync: Sync) -> None:
+        """Find out whether the chunk whose answer is unknown arrived, without sending anything."""
+        chunk = sync.chunk_under_way
+        if chunk is not None and chunk.state == "sending":
+            self._step(sync, chunk)
 
     def land(self, sync: Sync) -> None:
         """Wait until LINE has processed all that it holds of a sync, without sending anything."""
@@ -219,7 +224,6 @@ class Uploader:
         is_new = sync.audience_id is None
         sync.audience_id = audience_id
         chunk.state = "accepted"
-        chunk.accepted_at = datetime.now(UTC).isoformat()
         self.records.save(sync)
         if is_new:
             _log.info("LINE created audience %s", audience_id)
@@ -245,21 +249,29 @@ class Uploader:
         """The same for the first chunk of a new audience: look for an audience that holds its job.
 
         Raises:
-            AudienceNotOurs: Somebody else made one of this name meanwhile.
+            AudienceNotOurs: Somebody else made one of this name meanwhile, and it may not be adopted, or is not alone.
         """
         strangers: set[str] = set()
         for _ in self._looks(self.patience.settle):
             for audience in audiences_of_our_name(self.client, self.destination):
                 if audience.id in sync.known_audience_ids:
                     continue
-                jobs = self._jobs(audience.id)
-                if jobs_of(chunk, jobs, sync=sync, destination=self.destination).proven:
+                if self._holds(audience.id, sync, chunk):
                     self._accepted(sync, chunk, audience.id)
                     return
                 strangers.add(audience.id)
-        if strangers and not self.destination.adopt:
+        if strangers and not (self.destination.adopt and len(strangers) == 1):
             raise AudienceNotOurs(sync.audience_name or "", min(strangers))
+        sync.audience_id = next(iter(strangers), None)  # adopted: a second one of the name would be in the way
         self._plan_anew(sync, chunk)
+
+    def _holds(self, audience_id: str, sync: Sync, chunk: Chunk) -> bool:
+        """Whether an audience has a job of the chunk; one without a name is waited for until its size is known."""
+        found = jobs_of(chunk, self._jobs(audience_id), sync=sync, destination=self.destination)
+        if found.possible and not found.proven:
+            jobs = self.wait_until_idle(audience_id)
+            found = jobs_of(chunk, jobs, sync=sync, destination=self.destination)
+        return bool(found.proven)
 
     def _plan_anew(self, sync: Sync, chunk: Chunk) -> None:
         _log.info("chunk %s did not arrive; it is sent again", chunk.number)

@@ -4,10 +4,10 @@ import argparse
 import re
 from pathlib import Path
 
-from benchmarks import loading, sensors
+from benchmarks import loading, sensors, uploads
 from benchmarks.harness import machine
 
-SECTIONS = {"loading": loading, "sensors": sensors}
+SECTIONS = {"loading": loading, "sensors": sensors, "uploads": uploads}
 RESULTS = Path(__file__).parent / "RESULTS.md"
 
 HEAD = """\
@@ -28,7 +28,7 @@ def main() -> None:
         "--rounds",
         type=int,
         default=3,
-        help="how often each contender of the loading section runs (%(default)s)",
+        help="how often each contender of the loading and uploads sections runs (%(default)s)",
     )
     parser.add_argument("--audiences", type=int, default=500, help="how many audience files (%(default)s)")
     options = parser.parse_args()

@@ -262,7 +262,9 @@ class Uploader:
                 strangers.add(audience.id)
         if strangers and not (self.destination.adopt and len(strangers) == 1):
             raise AudienceNotOurs(sync.audience_name or "", min(strangers))
-        sync.audience_id = next(iter(strangers), None)  # adopted: a second one of the name would be in the way
+        sync.audience_id = next(
+            iter(strangers), None
+        )  # adopted: a second one of the name would be in the way
         self._plan_anew(sync, chunk)
 
     def _holds(self, audience_id: str, sync: Sync, chunk: Chunk) -> bool:

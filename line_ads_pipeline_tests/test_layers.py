@@ -17,7 +17,7 @@ LAYERS = [
     {"resources"},
     {"sync"},
     {"store", "warehouse"},
-    {"identifiers", "line_ads", "simulator"},
+    {"identifiers", "line_ads", "simulator", "coordination"},
 ]
 FOREIGN = {
     "line_ads": {"dagster", "polars"},
@@ -26,6 +26,7 @@ FOREIGN = {
     "store": {"dagster", "httpx"},
     "warehouse": {"dagster", "httpx"},
     "simulator": {"dagster", "polars", "httpx"},
+    "coordination": {"dagster", "polars", "httpx"},
 }
 
 

@@ -18,14 +18,23 @@ from line_ads_pipeline.coordination.errors import CoordinationUnavailable
 
 _log = logging.getLogger(__name__)
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 metadata = MetaData()
 """The tables, which come into being when a database is used for the first time."""
 
 _BUSY = 5.0
 """Seconds between two transactions, up to which the connection to a server is kept open."""
+_PASSING = (
+    "database is locked",
+    "too many clients",
+    "remaining connection slots are reserved",
+    "the database system is starting up",
+    "the database system is shutting down",
+)
+"""Phrases of errors that come from where a database is, and tell that it is soon to be had."""
 _TELLING = (
+    *_PASSING,
     "password authentication failed",
     "no pg_hba.conf entry",
     "no password supplied",
@@ -33,11 +42,6 @@ _TELLING = (
     "could not translate host name",
     "failed to resolve host",
     "timeout expired",
-    "too many clients",
-    "remaining connection slots are reserved",
-    "is not currently accepting connections",
-    "the database system is starting up",
-    "the database system is shutting down",
     "certificate verify failed",
     "permission denied",
     "read-only transaction",
@@ -103,15 +107,16 @@ class Database:
         """Close what is open; a later transaction opens it again."""
         self._engine.dispose()
 
-    def read(self, work: Callable[[Transaction], T]) -> T:
+    def read(self, work: Callable[[Transaction], _T]) -> _T:
         """Look at what is there, without waiting for those who write.
 
         Raises:
-            CoordinationUnavailable: The database failed for longer than `patience`, or has never worked.
+            CoordinationUnavailable: The database failed for longer than `patience`, or at once and has never
+                worked before.
         """
         return self._run(work, lock=None, patient=True)
 
-    def write(self, work: Callable[[Transaction], T], *, lock: str, patient: bool = True) -> T:
+    def write(self, work: Callable[[Transaction], _T], *, lock: str, patient: bool = True) -> _T:
         """Do something to the database while nobody else does under the same `lock`.
 
         Args:
@@ -120,22 +125,23 @@ class Database:
             patient: Whether to try again when the database fails.
 
         Raises:
-            CoordinationUnavailable: The database failed for longer than `patience`, or has never worked.
+            CoordinationUnavailable: The database failed for longer than `patience`, or at once and has never
+                worked before.
         """
         return self._run(work, lock=lock, patient=patient)
 
-    def _run(self, work: Callable[[Transaction], T], *, lock: str | None, patient: bool) -> T:
+    def _run(self, work: Callable[[Transaction], _T], *, lock: str | None, patient: bool) -> _T:
         deadline: float | None = None
         while True:
             try:
                 result = self._attempt(work, lock=lock)
             except (SQLAlchemyError, OSError) as error:
-                failure = _explained(error)
+                failure, passing = _explained(error), _is_passing(error)
             else:
                 self.has_worked = True
                 return result
             self._has_tables = False  # it may come back as another, empty one
-            if not patient or not self.has_worked:
+            if not patient or not (passing or self.has_worked):
                 raise failure
             if deadline is None:
                 deadline = self._monotonic() + self._patience
@@ -144,16 +150,18 @@ class Database:
                 raise failure
             self._sleep(self._pause)
 
-    def _attempt(self, work: Callable[[Transaction], T], *, lock: str | None) -> T:
-        if self._pid != os.getpid():  # the connections are those of the process that was forked
-            self._engine.dispose(close=False)
+    def _attempt(self, work: Callable[[Transaction], _T], *, lock: str | None) -> _T:
+        if self._pid != os.getpid():
+            # a fork has its parent's connection: to close it would end the parent's session on a server, and to keep
+            # it would let SQLite believe in locks that a fork does not have
+            self._engine.dispose(close=not self._is_server)
             self._pid = os.getpid()
         if not self._has_tables:
             self._transact(lambda transaction: metadata.create_all(transaction.connection), lock="tables")
             self._has_tables = True
         return self._transact(work, lock=lock)
 
-    def _transact(self, work: Callable[[Transaction], T], *, lock: str | None) -> T:
+    def _transact(self, work: Callable[[Transaction], _T], *, lock: str | None) -> _T:
         with self._engine.connect().execution_options(**{WRITES: lock is not None}) as connection:
             with connection.begin():
                 if lock is not None and self._is_server:
@@ -192,6 +200,10 @@ def _explained(error: SQLAlchemyError | OSError) -> CoordinationUnavailable:
         f"The coordination database fails ({_reason(error)}): check that LINE_ADS_COORDINATION_URL names a database "
         "that can be reached and written to."
     )
+
+
+def _is_passing(error: SQLAlchemyError | OSError) -> bool:
+    return isinstance(error, DBAPIError) and any(phrase in str(error.orig) for phrase in _PASSING)
 
 
 def _reason(error: SQLAlchemyError | OSError) -> str:

@@ -28,6 +28,7 @@ _ONE_CONNECTION: Mapping[str, Any] = {
 _NETWORK: Mapping[str, str] = {
     "connect_timeout": "10",
     "keepalives_idle": "10",
+    "keepalives_interval": "5",
     "tcp_user_timeout": "20000",
 }
 """Parameters of libpq that let a server that vanished be noticed, where the URL gives no others."""
@@ -95,8 +96,9 @@ def _write_ahead(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None
         try:
             (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
             break
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                connection.close()
                 raise
         time.sleep(random.uniform(0.002, 0.02))  # noqa: S311 - only spreads those who try again
     if mode == "wal":  # any other mode could be damaged by a power cut then

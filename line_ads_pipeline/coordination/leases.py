@@ -108,16 +108,14 @@ class WaitingRoom:
         Raises:
             Overtaken: Somebody newer waits, and the claim gives way to such.
         """
-        told = attended = self.monotonic()
+        told, attended = float("-inf"), self.monotonic()
         queue = self.register.attend(claim, slots=slots)
         mine = queue.find(claim.owner) or claim
-        first_look = True
         while mine.slot is None:
             _give_way(mine, queue)
-            if first_look or self.monotonic() - told >= _TELL_EVERY:
+            if self.monotonic() - told >= _TELL_EVERY:
                 told = self.monotonic()
                 _tell(mine, queue, slots=slots)
-            first_look = False
             self.sleep(self._pause(mine, queue, slots=slots))
             queue = self.register.queue(claim.name)
             due = self.monotonic() - attended >= self.heartbeat
@@ -135,7 +133,8 @@ def _give_way(mine: Claim, queue: Queue) -> None:
     newer = queue.overtaker(mine)
     if newer is not None:
         raise Overtaken(
-            f"The lease {mine.name!r} goes to somebody newer, so that there is nothing left to do here: {_described(newer)}."
+            f"The lease {mine.name!r} goes to somebody newer, so that there is nothing left to do here: "
+            f"{_described(newer)}."
         )
 
 

@@ -95,11 +95,11 @@ class Register:
         return self._database.write(work, lock=_lock(claim.name))
 
     def renew(self, claim: Claim, *, patient: bool = True) -> bool:
-        """Give a sign of life of a claim that has a slot; False if it is no longer there."""
-        held = (_CLAIMS.c.owner == claim.owner) & _CLAIMS.c.slot.is_not(None)
+        """Give a sign of life of a claim; False if it is no longer there."""
+        mine = _CLAIMS.c.owner == claim.owner
 
         def work(transaction: Transaction) -> bool:
-            done = transaction.connection.execute(update(_CLAIMS).where(held).values(beat=transaction.now))
+            done = transaction.connection.execute(update(_CLAIMS).where(mine).values(beat=transaction.now))
             return done.rowcount == 1
 
         return self._database.write(work, lock=_lock(claim.name), patient=patient)

@@ -95,6 +95,10 @@ def inventory(repository: dg.RepositoryDefinition) -> dict[str, Any]:
             if definition.is_executable
             for key in definition.keys
         },
+        "checks": {
+            key.to_user_string(): str(repository.asset_graph.get_check_spec(key).description)
+            for key in repository.asset_graph.asset_check_keys
+        },
         "jobs": {
             job.name: [
                 str(job.description),

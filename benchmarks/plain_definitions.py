@@ -3,7 +3,7 @@
 Written apart from what the component builds, as a user would write it: one call for each definition.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import cache
 from typing import Any
@@ -14,6 +14,17 @@ from line_ads_pipeline.components.assets import HashingConfig
 from line_ads_pipeline.components.custom_audience import SyncConfig
 from line_ads_pipeline.components.freshness import Deadline, deadline
 
+_CHECKS = {
+    "destination": "It is the audience of the last sync.",
+    "hold": "The audience is not held at an earlier run date.",
+    "unfinished_sync": "No earlier sync was given up.",
+    "min_identifiers": "Enough valid identifiers are there.",
+    "max_shrink": "Not too many members leave at once.",
+    "max_skipped": "Most values are valid identifiers.",
+    "foreign_uploads": "Nobody else uploads to the audience.",
+    "confirmation": "LINE processed as many identifiers as were sent.",
+}
+_OF_MIRRORS = {"max_shrink", "max_skipped", "foreign_uploads"}
 _DAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
 
 
@@ -68,6 +79,18 @@ def plain_definitions(
                 default_status=dg.DefaultScheduleStatus("RUNNING" if running else "STOPPED"),
             )
         )
+        if not audience["destination"].get("wait_for_processing", True):
+            sensors.append(
+                dg.SensorDefinition(
+                    name=f"{name}_confirmation",
+                    evaluation_fn=_look,
+                    job=job,
+                    minimum_interval_seconds=300,
+                    default_status=dg.DefaultSensorStatus.RUNNING,
+                    required_resource_keys={"line_ads", "snapshots"},
+                    description=f"Confirms the syncs of {name} when LINE has processed them.",
+                )
+            )
         if update := audience.get("update_on_change"):
             sensors.append(
                 dg.SensorDefinition(
@@ -76,7 +99,7 @@ def plain_definitions(
                     job=job,
                     minimum_interval_seconds=60 * (10 if update is True else int(update["check_every"][:-1])),
                     default_status=dg.DefaultSensorStatus("RUNNING" if running else "STOPPED"),
-                    required_resource_keys={"warehouse"},
+                    required_resource_keys={"warehouse", "snapshots"},
                     description=f"Syncs {name} to LINE Ads when its source has changed.",
                 )
             )
@@ -128,26 +151,41 @@ def _assets(
     ) -> dg.MaterializeResult[None]:
         raise NotImplementedError
 
-    @dg.asset(
-        key=[name, "line_custom_audience"],
-        deps=[hashed_identifiers],
-        description=f"{described}. The custom audience {destination['audience_name']} in LINE Ads.",
-        kinds={"line"},
+    custom_audience = dg.AssetKey([name, "line_custom_audience"])
+
+    @dg.multi_asset(
+        name=f"{name}__line_custom_audience",
+        specs=[
+            dg.AssetSpec(
+                custom_audience,
+                deps=[hashed_identifiers],
+                skippable=True,
+                description=f"{described}. The custom audience {destination['audience_name']} in LINE Ads.",
+                kinds={"line"},
+                group_name=name,
+                owners=audience["owners"],
+                partitions_def=partitions,
+                freshness_policy=freshness,
+                metadata={
+                    "ad_account_id": destination["ad_account_id"],
+                    "audience": destination["audience_name"],
+                    "sync_mode": destination["sync_mode"],
+                },
+            )
+        ],
+        check_specs=[
+            dg.AssetCheckSpec(check, asset=custom_audience, description=description)
+            for check, description in _CHECKS.items()
+            if destination["sync_mode"] == "mirror" or check not in _OF_MIRRORS
+        ],
+        can_subset=True,
         required_resource_keys={"line_ads", "snapshots"},
-        metadata={
-            "ad_account_id": destination["ad_account_id"],
-            "audience": destination["audience_name"],
-            "sync_mode": destination["sync_mode"],
-        },
-        freshness_policy=freshness,
-        group_name=name,
-        owners=audience["owners"],
-        partitions_def=partitions,
     )
     def line_custom_audience(
-        context: dg.AssetExecutionContext, config: SyncConfig
-    ) -> dg.MaterializeResult[None]:
-        raise NotImplementedError
+        context: dg.AssetExecutionContext,  # noqa: ARG001 - never called
+        config: SyncConfig,  # noqa: ARG001 - as above; its fields are part of the definition
+    ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[None]]:
+        yield from ()  # Dagster asks whether it is a generator
 
     return [source_segment, hashed_identifiers, line_custom_audience]
 

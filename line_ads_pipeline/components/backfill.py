@@ -34,6 +34,8 @@ def _run_dates_of_backfill(context: dg.AssetExecutionContext) -> set[str]:
         return set()
     if not backfill.is_asset_backfill:
         return set(backfill.partition_names or ())
-    data = backfill.get_asset_backfill_data(context.repository_def.asset_graph)
     (key,) = context.selected_asset_keys
+    data = backfill.asset_backfill_data
+    if data is None or key not in data.target_subset.partitions_subsets_by_asset_key:
+        return set()
     return set(data.get_target_partitions_subset(key).get_partition_keys())

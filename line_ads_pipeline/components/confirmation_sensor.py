@@ -53,11 +53,12 @@ class ConfirmationSensor:
                     line_ads.connect() as connection,
                     self.audience.to_synchroniser(records, connection).alone(wait=False) as mine,
                 ):
+                    most_attempts = connection.patience.job_attempts
                     result = mine.confirm()
             except LeaseHeld:
                 return dg.SkipReason("A run is at work on the audience.")
             except (UploadJobFailed, AudienceContended) as failure:
-                return self._sent_on(sync, failure)
+                return self._sent_on(sync, failure, most_attempts=most_attempts)
         if result is None:
             return dg.SkipReason("LINE has not processed what was sent yet, or a run has not sent all of it.")
         return self._confirmed(result)
@@ -78,16 +79,18 @@ class ConfirmationSensor:
         )
         return dg.SensorResult(asset_events=[evaluation])
 
-    def _sent_on(self, sync: Sync, failure: SyncError) -> dg.SensorResult:
+    def _sent_on(self, sync: Sync, failure: SyncError, *, most_attempts: int) -> dg.SensorResult:
+        """Request a run, unless LINE has failed the upload as often as one run may send it."""
+        is_worth_a_run = isinstance(failure, AudienceContended) or sync.chunks[-1].attempts < most_attempts
         evaluation = dg.AssetCheckEvaluation(
             asset_key=self._asset,
             check_name="confirmation",
             passed=False,
             severity=dg.AssetCheckSeverity.ERROR,
-            description=f"{failure} A run is started for it.",
+            description=f"{failure} A run is started for it." if is_worth_a_run else str(failure),
         )
         attempts = sum(chunk.attempts for chunk in sync.chunks)
         request = dg.RunRequest(
             run_key=f"{sync.id}/{attempts}", partition_key=sync.partition, asset_selection=[self._asset]
         )
-        return dg.SensorResult(run_requests=[request], asset_events=[evaluation])
+        return dg.SensorResult(run_requests=[request] if is_worth_a_run else [], asset_events=[evaluation])

@@ -37,6 +37,10 @@ class Override(Enum):
     unfinished_sync = "unfinished_sync"
 
 
+# all that Dagster tells of an unknown value is the type that it is not of
+Override.__name__ = " | ".join(Override.__members__)
+
+
 class SyncConfig(dg.Config):
     """Run config of `line_custom_audience`; each is for one run."""
 

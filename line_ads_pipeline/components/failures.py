@@ -8,7 +8,7 @@ import dagster as dg
 
 from line_ads_pipeline.components.audience_file import Audience
 from line_ads_pipeline.components.errors import RunRefused
-from line_ads_pipeline.coordination import CoordinationError
+from line_ads_pipeline.coordination import CoordinationError, CoordinationUnavailable, LeaseLost
 from line_ads_pipeline.identifiers import UnsupportedIdentifierColumn
 from line_ads_pipeline.line_ads import LineAdsError, NetworkError, RateLimited, ServerError
 from line_ads_pipeline.store import StoreError
@@ -26,7 +26,7 @@ def in_plain_words(audience: Audience) -> Iterator[None]:
     """
     try:
         yield
-    except (RateLimited, ServerError, NetworkError, CoordinationError) as error:
+    except (RateLimited, ServerError, NetworkError, CoordinationUnavailable, LeaseLost) as error:
         failure = dg.Failure(f"{audience.name}: {error}")
     except (
         LineAdsError,
@@ -34,6 +34,7 @@ def in_plain_words(audience: Audience) -> Iterator[None]:
         StoreError,
         WarehouseError,
         RunRefused,
+        CoordinationError,
         UnsupportedIdentifierColumn,
     ) as error:
         failure = dg.Failure(f"{audience.name}: {error}", allow_retries=False)

@@ -3,8 +3,16 @@
 Also the moments that a run frequency promises, computed without Dagster.
 """
 
-from collections.abc import Callable
+import logging
+import sqlite3
+import threading
+import time as clock
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, date, datetime, time, timedelta
+from functools import reduce
+from io import BytesIO
+from operator import or_
 from zoneinfo import ZoneInfo
 
 import dagster as dg
@@ -14,7 +22,9 @@ from dagster._core.test_utils import freeze_time
 
 from line_ads_pipeline.components import LineAudience
 from line_ads_pipeline.components.audience_file import Audience
+from line_ads_pipeline.line_ads import LineAdsClient
 from line_ads_pipeline.resources import LineAdsResource, SnapshotStoreResource, WarehouseResource
+from line_ads_pipeline.sync import AudienceRecords
 
 TODAY = "2026-11-21"
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -74,18 +84,123 @@ class Project:
     def definitions(self) -> dg.Definitions:
         return definitions_of(self.attributes)
 
-    def run(self, *selection: str, run_date: str = TODAY, now: datetime = NOW, config: dict | None = None):
+    def run(
+        self,
+        *selection: str | dg.AssetSelection,
+        run_date: str | None = TODAY,
+        now: datetime = NOW,
+        config: dict | None = None,
+        tags: dict | None = None,
+    ):
         """Materialise; the whole audience, or the assets named."""
+        chosen = [
+            dg.AssetSelection.assets(["vip", one]) if isinstance(one, str) else one for one in selection
+        ]
         with freeze_time(now):
             return dg.materialize(
                 list(self.definitions().assets),
                 instance=self.instance,
                 partition_key=run_date,
                 resources=self.all_resources(),
-                selection=[dg.AssetKey(["vip", name]) for name in selection] or None,
+                selection=reduce(or_, chosen) if chosen else None,
                 run_config={"ops": {f"vip__{op}": {"config": c} for op, c in (config or {}).items()}},
+                tags=tags,
                 raise_on_error=False,
             )
+
+    def sync(self, *emails: str, day: int = 21, **config: object):
+        """Materialise the whole audience of these people at noon of a day, with run config of its last step."""
+        if emails:
+            self.customers(*emails)
+        return self.run(
+            run_date=f"2026-11-{day}", now=self.noon(day), config={"line_custom_audience": config}
+        )
+
+    @staticmethod
+    def noon(day: int) -> datetime:
+        """Of a day of November 2026."""
+        return datetime(2026, 11, day, 12, tzinfo=UTC)
+
+    @contextmanager
+    def alone(self, run_date: str) -> Iterator[None]:
+        """Be the one run of the audience that may write to it, as another process would."""
+        audience = Audience.model_validate(self.attributes)
+        records = AudienceRecords(self.resources["snapshots"].open(), audience.name)
+        with (
+            LineAdsResource(**self.line_ads).connect() as connection,
+            audience.to_synchroniser(records, connection).alone(run_date),
+        ):
+            yield
+
+    def wait_for_claims(self, count: int) -> None:
+        """Wait until so many leases are had or waited for."""
+        give_up = clock.monotonic() + 60
+        while self._claims() != count:
+            assert clock.monotonic() < give_up
+            clock.sleep(0.02)
+
+    def _claims(self) -> int:
+        with (
+            suppress(sqlite3.OperationalError),
+            closing(
+                sqlite3.connect(f"file:{self.folder / 'coordination.sqlite'}?mode=ro", uri=True)
+            ) as database,
+        ):
+            return database.execute("SELECT count(*) FROM line_ads_claims").fetchone()[0]
+        return 0  # nobody has made it yet
+
+    @contextmanager
+    def leases_lost_when(self, happened: Callable[[], bool]) -> Iterator[None]:
+        """Take away whatever leases there are, once something has happened, as if their holder had been silent."""
+
+        def take() -> None:
+            give_up = clock.monotonic() + 60
+            while not happened() and clock.monotonic() < give_up:
+                clock.sleep(0.01)
+            with (
+                closing(sqlite3.connect(self.folder / "coordination.sqlite", timeout=30)) as database,
+                database,
+            ):
+                database.execute("DELETE FROM line_ads_claims")
+
+        thread = threading.Thread(target=take, daemon=True)
+        thread.start()
+        yield
+        thread.join(60)
+        assert not thread.is_alive()
+
+    def upload_from_elsewhere(self, *, action: str = "ADD") -> None:
+        """Somebody else sends one person to the audience."""
+        (audience,) = self.simulator.audiences()
+        with LineAdsClient(
+            access_key="demo-access-key",
+            secret_key="demo-secret-key",
+            base_url=self.simulator.base_url,
+            requests_per_second=1000,
+        ) as client:
+            client.upload(
+                "A10000000001",
+                action=action,
+                id_type="HASHED_EMAIL",
+                file=BytesIO(b"f" * 64 + b"\n"),
+                file_name="somebody-else.txt",
+                audience_id=audience.id,
+            )
+
+    def members(self) -> set[str]:
+        """What LINE holds of the one audience that there is."""
+        (audience,) = self.simulator.audiences()
+        return set(self.simulator.members(audience.id))
+
+    def failure(self, result) -> str:
+        """What the user reads of the step that failed."""
+        (event,) = (event for event in result.all_events if event.is_step_failure)
+        return event.step_failure_data.user_failure_data.description
+
+    def warned(self, result) -> list[str]:
+        """The warnings in the log of a run."""
+        entries = self.instance.all_logs(result.run_id)
+        return [entry.user_message for entry in entries if entry.level == logging.WARNING]
 
     def all_resources(self) -> dict:
         return self.resources | {"line_ads": LineAdsResource(**self.line_ads)}

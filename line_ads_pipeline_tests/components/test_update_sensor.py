@@ -517,6 +517,68 @@ def test_the_ui_shows_when_the_source_changed(synced):
     assert not synced.tick().asset_events
 
 
+class TestHold:
+    @pytest.fixture
+    def held(self, synced):
+        """An audience that was rolled back to its first run date, and whose source has changed since."""
+        synced.attributes["update_on_change"]["at_most_every"] = "1s"
+        synced.change("02")
+        synced.later(days=1)
+        synced.execute(synced.requests()[0])
+        self.send(synced, run_date="2026-11-21", rollback=True)
+        synced.change("03")
+        synced.later(days=1)
+        return synced
+
+    def send(self, watched, *, run_date: str, **config: object) -> None:
+        result = watched.project.run(
+            "line_custom_audience",
+            run_date=run_date,
+            now=watched.now,
+            config={"line_custom_audience": config},
+        )
+        assert result.success
+
+    def test_nothing_is_run_while_the_audience_is_on_hold_and_the_tick_says_how_to_go_on(self, held):
+        assert held.skips_because("on hold", "rolled back to the run date 2026-11-21", "release_hold: true")
+
+    def test_what_changed_is_shown_all_the_same(self, held):
+        (observation,) = held.tick().asset_events
+
+        assert "its version is 2026-11-03" in observation.description
+
+    def test_updates_go_on_after_the_release(self, held):
+        held.skips_because("on hold")
+        held.project.run("source_segment", "hashed_identifiers", run_date="2026-11-23", now=held.now)
+        self.send(held, run_date="2026-11-23", release_hold=True)
+        held.later(hours=1)
+        assert held.skips_because("has seen this state")
+
+        held.change("04")
+
+        (request,) = held.requests()
+        held.execute(request)
+        assert len(held.project.members()) == 5
+
+    def test_a_change_from_before_the_release_is_not_lost(self, held):
+        """The release sent an older snapshot."""
+        held.project.run("source_segment", "hashed_identifiers", run_date="2026-11-23", now=held.now)
+        held.change("04")
+        self.send(held, run_date="2026-11-23", release_hold=True)
+        held.later(hours=1)
+
+        assert len(held.requests()) == 1
+
+    def test_a_run_that_was_requested_before_the_rollback_sends_nothing(self, held):
+        request = dg.RunRequest(partition_key="2026-11-23", tags={"line_ads/update": "vip"})
+        before = held.project.members()
+
+        held.execute(request)
+
+        assert held.project.members() == before
+        assert held.skips_because("on hold")
+
+
 class TestUpstreamAssets:
     @pytest.fixture
     def synced(self, watched):

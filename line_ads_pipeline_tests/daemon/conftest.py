@@ -1,5 +1,6 @@
 """A real deployment: the daemon, a code server for each of two code locations, and the simulator as its LINE."""
 
+import json
 import os
 import signal
 import sqlite3
@@ -21,6 +22,7 @@ import dagster as dg
 import duckdb
 import pytest
 import yaml
+from dagster._core.execution.backfill import PartitionBackfill
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorTick, TickStatus
 
 from line_ads_pipeline.simulator import DEMO_ACCESS_KEY, DEMO_SECRET_KEY, Simulator
@@ -107,8 +109,14 @@ UPDATED = {
     "buyers": {"source": {"depends_on": ["marts/orders"]}},
     "interrupted": {"source": {"updated_at": "updated_at"}, "destination": {"sync_mode": "add"}},
 }
+BY_HAND = {
+    "backfilled": {"destination": {"max_records_per_upload": 1}},
+    "unwaited": {"destination": {"wait_for_processing": False}},
+    "together": {"destination": {"max_records_per_upload": 2}},
+}
 AUDIENCES = {
     "scheduled": {},
+    **{name: attributes | {"keep_updated": False} for name, attributes in BY_HAND.items()},
     "paused": {"keep_updated": False, "update_on_change": True, "source": {"updated_at": "updated_at"}},
     **{
         name: attributes | {"update_on_change": {"check_every": "5s", "at_most_every": "1s"}}
@@ -134,6 +142,8 @@ class Deployment:
         simulator: What they take for LINE.
         zone: Of the audiences.
         instance: To look at what they did.
+        promise: When `scheduled` is due.
+        backfill: The id of the backfill of three run dates of `backfilled`, which takes Dagster a while.
     """
 
     root: Path
@@ -144,6 +154,7 @@ class Deployment:
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     groups: list[int] = field(default_factory=list)
     promise: datetime | None = None
+    backfill: str = ""
 
     def write_project(self, audiences: Mapping[str, Mapping[str, Any]]) -> None:
         """Write both code locations; of an audience, give what differs from a table `people` that is mirrored."""
@@ -249,7 +260,47 @@ class Deployment:
         for name in names:
             _kill_group(self.processes.pop(name))
 
-    def run_commands(self, *commands: Sequence[object], **environment: str) -> list[str]:
+    def run_date(self, *, days_ago: int = 0) -> str:
+        """The newest run date of the audiences that are due at six in the morning, or one before it."""
+        return f"{datetime.now(ZoneInfo(self.zone)) - timedelta(days=days_ago):%Y-%m-%d}"
+
+    def materialize(self, audience: str, **config: object) -> list[str]:
+        """The command that syncs an audience, as the README has it, with run config of its last step."""
+        given = json.dumps({"ops": {f"{audience}__line_custom_audience": {"config": config}}})
+        command = ["dagster", "asset", "materialize", "--select", f'+key:"{audience}/line_custom_audience"']
+        command += ["--partition", self.run_date(), "-m", "shop.definitions"]
+        return [*command, "--config-json", given] if config else command
+
+    def launch_backfill(self, **parameters: object) -> str:
+        """Launch a backfill as the UI does; its id."""
+        mutation = """mutation($parameters: LaunchBackfillParams!) {
+          launchPartitionBackfill(backfillParams: $parameters) {
+            __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message }
+          }
+        }"""
+        variables = json.dumps({"parameters": parameters})
+        (answer,) = self.run_commands(
+            ["dagster-graphql", "-w", self.workspace, "-t", mutation, "-v", variables]
+        )
+        return json.loads(answer)["data"]["launchPartitionBackfill"]["backfillId"]
+
+    def ended_backfill(self, backfill_id: str) -> PartitionBackfill | None:
+        """A backfill, once it has ended."""
+        backfill = self.instance.get_backfill(backfill_id)
+        return backfill if backfill and backfill.backfill_end_timestamp else None
+
+    def look_now(self, sensor: str) -> InstigatorTick:
+        """Let a sensor look again at once, instead of waiting for its interval; the tick."""
+        before = {tick.tick_id for tick in self.ticks(sensor)}
+        state = self.eventually(lambda: self._instigator(sensor), sensor)
+        data = state.instigator_data._replace(last_tick_timestamp=None, last_tick_start_timestamp=None)
+        self.instance.update_instigator_state(state.with_data(data))
+        return self.eventually(
+            lambda: next((tick for tick in self.ticks(sensor) if tick.tick_id not in before), None),
+            f"a tick of {sensor}",
+        )
+
+    def run_commands(self, *commands: Sequence[object], exit_code: int = 0, **environment: str) -> list[str]:
         """Run commands of this environment side by side to their ends; what each printed."""
         processes = []
         try:
@@ -270,7 +321,7 @@ class Deployment:
         finally:
             for process in processes:
                 _kill_group(process)
-        assert not any(process.returncode for process in processes), self.story()
+        assert {process.returncode for process in processes} == {exit_code}, self.story()
         return printed
 
     def _spawn(self, name: str, *arguments: object) -> None:
@@ -469,6 +520,16 @@ def deployment(tmp_path_factory) -> Iterator[Deployment]:
         for name in AUDIENCES:
             made.people(name, "ann", "bob")
         made.start_before_the_promise()
+        made.backfill = made.launch_backfill(
+            assetSelection=[
+                {"path": ["backfilled", asset]}
+                for asset in ("source_segment", "hashed_identifiers", "line_custom_audience")
+            ],
+            partitionNames=[made.run_date(days_ago=days) for days in range(3)],
+            runConfigData={
+                "ops": {"backfilled__hashed_identifiers": {"config": {"allow_late_snapshot": True}}}
+            },
+        )
         for name in UPDATED:
             made.eventually(lambda name=name: made.synced(name), f"the first sync of {name}")
         yield made

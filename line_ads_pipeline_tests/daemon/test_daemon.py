@@ -1,10 +1,13 @@
 """What audience files promise is kept by Dagster's real daemon, in real time."""
 
 import json
+from collections import Counter
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 
 import dagster as dg
 import pytest
+from dagster._core.execution.backfill import BulkActionStatus
 from dagster._core.scheduler.instigation import TickStatus
 
 from line_ads_pipeline.simulator import Fault
@@ -100,6 +103,98 @@ def test_a_schedule_due_soon_runs_by_itself_and_the_audience_changes(deployment,
     assert deployment.members("scheduled") == hashed("ann", "bob")
 
 
+def materialized(deployment, audience: str) -> dict[str, int]:
+    """How often each run date of an audience was materialised in LINE."""
+    asset = dg.AssetKey([audience, "line_custom_audience"])
+    records = deployment.instance.fetch_materializations(asset, limit=100).records
+    return Counter(record.asset_materialization.partition for record in records)
+
+
+def latest_check(deployment, audience: str, name: str) -> dg.AssetCheckEvaluation:
+    """The latest result of a check, whether or not a later run has it planned."""
+    key = dg.AssetCheckKey(dg.AssetKey([audience, "line_custom_audience"]), name)
+    records = deployment.instance.event_log_storage.get_asset_check_execution_history(key, limit=9)
+    return next(one.evaluation for one in records if isinstance(one.evaluation, dg.AssetCheckEvaluation))
+
+
+def test_two_runs_of_one_audience_started_together_both_end_well(deployment, hashed):
+    """No chunk of the one is sent between two of the other."""
+    deployment.people("together", *"abcde")
+    deployment.simulator.inject(Fault(call="upload", action="ADD", times=4, job_seconds=0.5))
+
+    deployment.run_commands(deployment.materialize("together"), deployment.materialize("together"))
+
+    assert deployment.members("together") == hashed("ann", "bob", *"abcde")
+    (audience,) = (each for each in deployment.simulator.audiences() if each.name == "together")
+    syncs = [job.name.split("-")[2] for job in deployment.simulator.jobs(audience.id)]
+    in_a_row = [sync for sync, _ in groupby(syncs)]
+    assert len(in_a_row) == len(set(in_a_row)), syncs
+    assert not deployment.simulator.broken_rules
+
+
+def test_run_config_of_the_command_line_overrides_a_guardrail(deployment, hashed):
+    deployment.change("together", "DELETE FROM people WHERE email NOT LIKE 'ann%'")
+    deployment.run_commands(deployment.materialize("together"), exit_code=1)
+    assert len(deployment.members("together")) == 7
+    assert latest_check(deployment, "together", "max_shrink").severity is dg.AssetCheckSeverity.ERROR
+
+    deployment.run_commands(deployment.materialize("together", override=["max_shrink"]))
+
+    assert deployment.members("together") == hashed("ann")
+    overridden = latest_check(deployment, "together", "max_shrink")
+    assert (overridden.passed, overridden.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert overridden.metadata["was"].value == 7
+
+
+def test_a_sync_that_no_run_waits_for_is_confirmed_or_mended_by_the_daemon(deployment, hashed):
+    deployment.simulator.inject(Fault(call="upload", action="REPLACE", job_failed_type="INTERNAL_ERROR"))
+    deployment.run_commands(deployment.materialize("unwaited"))
+    before = len(deployment.runs("unwaited"))
+
+    failed = deployment.look_now("unwaited_confirmation")
+
+    assert len(failed.run_ids) == 1
+    assert latest_check(deployment, "unwaited", "confirmation").severity is dg.AssetCheckSeverity.ERROR
+    deployment.eventually(lambda: deployment.synced("unwaited"), "the run that mends")
+    confirmed = deployment.look_now("unwaited_confirmation")
+    assert not confirmed.run_ids
+    assert latest_check(deployment, "unwaited", "confirmation").passed
+    assert latest_check(deployment, "unwaited", "confirmation").metadata["processed"].value == 2
+    assert deployment.members("unwaited") == hashed("ann", "bob")
+    assert deployment.look_now("unwaited_confirmation").status is TickStatus.SKIPPED
+    assert len(deployment.runs("unwaited")) == before + 1
+
+
+def test_a_backfill_sends_the_newest_run_date_and_comes_to_an_end(deployment, hashed):
+    """Dagster calls the run dates without a materialisation failed there, though their runs succeed."""
+    ended = deployment.eventually(
+        lambda: deployment.ended_backfill(deployment.backfill), "the end of the backfill"
+    )
+
+    runs = deployment.instance.get_runs(dg.RunsFilter(tags={"dagster/backfill": ended.backfill_id}))
+    assert [run.is_success for run in runs] == [True] * 3
+    assert materialized(deployment, "backfilled") == {deployment.run_date(): 1}
+    assert deployment.members("backfilled") == hashed("ann", "bob")
+    assert ended.status is BulkActionStatus.COMPLETED_FAILED
+
+
+def test_a_backfill_of_the_job_ends_well(deployment):
+    before = materialized(deployment, "backfilled")[deployment.run_date()]
+    repository = {"repositoryLocationName": "shop", "repositoryName": "__repository__"}
+    backfill = deployment.launch_backfill(
+        selector={
+            "partitionSetName": "sync_backfilled_partition_set",
+            "repositorySelector": repository,
+        },
+        partitionNames=[deployment.run_date(days_ago=days) for days in (2, 1, 0)],
+    )
+
+    ended = deployment.eventually(lambda: deployment.ended_backfill(backfill), "the end of the backfill")
+
+    assert ended.status is BulkActionStatus.COMPLETED_SUCCESS
+    assert materialized(deployment, "backfilled") == {deployment.run_date(): before + 1}
+
+
 @pytest.mark.parametrize(
     "killed",
     [("daemon",), ("daemon", "shop", "models")],
@@ -150,7 +245,8 @@ def test_dagster_lists_what_the_audience_files_promise(deployment, switch):
     assert f"Schedule: scheduled_schedule [{running}]\nCron Schedule: {time_of_day} * * *\n" in schedules
     assert f"Schedule: buyers_schedule [{running}]\nCron Schedule: 0 6 * * *\n" in schedules
     assert "Schedule: paused_schedule [STOPPED]\n" in schedules
-    assert schedules.count("\nCron Schedule: ") == 6
+    assert schedules.count("\nCron Schedule: ") == 9
     assert f"Sensor: changing_source_updated [{running}]\n" in sensors
     assert "Sensor: paused_source_updated [STOPPED]\n" in sensors
-    assert sensors.count("Sensor: ") == 5
+    assert sensors.count("Sensor: ") == 6
+    assert f"Sensor: unwaited_confirmation [{running}]\n" in sensors

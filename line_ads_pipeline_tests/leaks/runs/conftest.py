@@ -58,7 +58,9 @@ def resources():
                 base_url=dg.EnvVar("LINE_ADS_BASE_URL"),
                 retry_seconds=0,
                 first_poll_seconds=0.05,
+                slowest_poll_seconds=0.5,
                 settle_seconds=0,
+                coordination_url=dg.EnvVar("LINE_ADS_COORDINATION_URL"),
             ),
             "warehouse": {warehouse}(url=dg.EnvVar("WAREHOUSE_URL"), root=dg.EnvVar("SEGMENTS")),
             "snapshots": SnapshotStoreResource(location=dg.EnvVar("LINE_ADS_STORE")),
@@ -122,11 +124,14 @@ class Surroundings:
         root: Of everything.
         simulator: What the run takes for LINE.
         secret_key: What the run signs with.
+        access_key: What it signs as.
+        environment: What is set besides, or otherwise.
     """
 
     root: Path
     simulator: Simulator
     secret_key: str
+    access_key: str = ACCESS_KEY
     environment: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -143,6 +148,11 @@ class Surroundings:
     def store(self) -> Path:
         """The one place for hashes."""
         return self.left / "store"
+
+    @property
+    def coordination(self) -> Path:
+        """The database of leases and of the request rate."""
+        return self.left / "data" / "coordination.sqlite"
 
     @property
     def warehouse(self) -> Path:
@@ -233,6 +243,7 @@ class Surroundings:
             "LINE_ADS_BASE_URL": self.simulator.base_url,
             "LINE_ADS_ACCESS_KEY": ACCESS_KEY,
             "LINE_ADS_SECRET_KEY": self.secret_key,
+            "LINE_ADS_COORDINATION_URL": f"sqlite:///{self.coordination}",
             "WAREHOUSE_URL": f"duckdb:///{self.warehouse}",
             "SEGMENTS": str(self.inputs),
             "PYTHONPATH": str(self.root / "project"),

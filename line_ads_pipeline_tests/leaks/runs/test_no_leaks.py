@@ -4,11 +4,13 @@ import dataclasses
 import hashlib
 import re
 from datetime import UTC, datetime
+from io import BytesIO
 from types import SimpleNamespace
 
 import polars as pl
 import pytest
 
+from line_ads_pipeline.line_ads import LineAdsClient
 from line_ads_pipeline.simulator import Fault
 
 EMAIL = "himitsukawa.taro@example.jp"
@@ -243,8 +245,42 @@ def killed_while_uploading(surroundings, fill, emails):
         run.simulator.inject(Fault(call="upload", delay_seconds=600))
         run.start("people").kill_when(lambda: any(request.fault for request in run.simulator.requests))
         killed = sorted(file.name for file in run.store.rglob("*") if file.is_file())
-        run.simulator.inject(Fault(call="upload", job_failed_type=f"INVALID: {EMAIL} {MEMBER}"))
+        run.simulator.inject(Fault(call="upload", times=None, job_failed_type=f"INVALID: {EMAIL} {MEMBER}"))
         yield SimpleNamespace(run=run, killed=killed, result=run.start("people").finish())
+
+
+@pytest.fixture(scope="module")
+def guardrails_stopped(surroundings, fill, emails, secret_key):
+    """Synced, and started again after most people have left and somebody else has sent a file named after one."""
+    with surroundings() as run:
+        fill(run.warehouse, people=emails)
+        run.project(people=as_email("people"))
+        synced, output = run.start("people").finish()
+        assert synced == 0, output[-5000:]
+        fill(run.warehouse, f"DELETE FROM people WHERE lower(value) <> '{EMAIL}'")
+        [audience] = run.simulator.audiences()
+        with LineAdsClient(
+            access_key=run.access_key, secret_key=secret_key, base_url=run.simulator.base_url
+        ) as client:
+            client.upload(
+                "A10000000001",
+                action="ADD",
+                id_type="HASHED_EMAIL",
+                file=BytesIO(f"{MEMBER}\n".encode()),
+                file_name=f"{EMAIL} {PHONE}.txt",
+                audience_id=audience.id,
+            )
+        yield SimpleNamespace(run=run, result=run.start("people").finish())
+
+
+@pytest.fixture(scope="module")
+def coordination_away(surroundings, fill, emails, secret_key):
+    """The URL of the coordination database holds a password, and nobody answers there."""
+    with surroundings() as run:
+        fill(run.warehouse, people=emails)
+        run.project(people=as_email("people"))
+        run.environment["LINE_ADS_COORDINATION_URL"] = f"postgresql://leases:{secret_key}@127.0.0.1:1/leases"
+        yield SimpleNamespace(run=run, result=run.start("people").finish())
 
 
 RUNS = (
@@ -255,6 +291,8 @@ RUNS = (
     "keys_refused",
     "killed_while_hashing",
     "killed_while_uploading",
+    "guardrails_stopped",
+    "coordination_away",
 )
 
 
@@ -284,9 +322,36 @@ def test_hashes_are_in_the_store_alone(findings):
     assert [finding for finding in hashes if ": store/" not in finding] == []
 
 
+def test_the_access_key_is_left_nowhere(run, find_people_and_secrets):
+    """Not even where the request rate of each access key is kept."""
+    searching = dataclasses.replace(
+        find_people_and_secrets, words={"the access key": run.access_key}, numbers=(), digests={}
+    )
+
+    assert searching(run.left) == []
+
+
 def test_nothing_is_written_beside_the_segments(run):
     """DuckDB would spill into a folder beside its file."""
     assert {file.name for file in run.inputs.iterdir()} == run.listing
+
+
+def test_the_coordination_database_was_searched(emails_sent, find_members):
+    """It knows an access key by its digest alone."""
+    digest = hashlib.sha256(f"requests {emails_sent.run.access_key}".encode()).hexdigest()
+    searching = dataclasses.replace(find_members, words={"the rate of a key": digest})
+
+    places = searching(emails_sent.run.left)
+
+    assert "the rate of a key: data/coordination.sqlite > line_ads_paces.key_digest" in places
+
+
+def test_the_results_of_checks_were_searched(guardrails_stopped, find_members):
+    checks = dataclasses.replace(find_members, words={"a check": "1 upload from elsewhere"})
+
+    places = checks(guardrails_stopped.run.left)
+
+    assert any(place.startswith("a check: dagster_home/history/runs/") for place in places)
 
 
 def test_what_was_written_was_searched(emails_sent, find_members):
@@ -377,6 +442,22 @@ def test_the_upload_was_killed_in_its_middle_and_failed_again(killed_while_uploa
     assert "confirmed.json" not in killed_while_uploading.killed
     assert code == 1
     assert "LINE failed to process chunk 1 of 1" in failures(output)["people"]
+
+
+def test_guardrails_stopped_for_their_own_reasons(guardrails_stopped):
+    code, output = guardrails_stopped.result
+
+    assert code == 1
+    assert "max_shrink: Was 5" in failures(output)["people"]
+    assert "foreign_uploads: 1 upload from elsewhere" in failures(output)["people"]
+
+
+def test_the_coordination_database_was_away(coordination_away):
+    code, output = coordination_away.result
+
+    assert code == 1
+    assert "LINE_ADS_COORDINATION_URL" in failures(output)["people"]
+    assert coordination_away.run.simulator.audiences() == ()
 
 
 def failures(output: str) -> dict[str, str]:

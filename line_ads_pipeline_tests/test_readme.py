@@ -53,6 +53,7 @@ from line_ads_pipeline.line_ads.errors import (
 )
 from line_ads_pipeline.line_ads.refusals import Subject, refusal
 from line_ads_pipeline.resources import LineAdsResource, SnapshotStoreResource, WarehouseResource
+from line_ads_pipeline.store import Snapshot
 from line_ads_pipeline.sync import Finding, Hold
 from line_ads_pipeline.sync.destination import _RECREATE
 from line_ads_pipeline.sync.errors import (
@@ -453,7 +454,13 @@ SYNC_ERRORS = [
     UploadJobFailed(**CHUNK, audience_id=AUDIENCE, failed_type=WHY),
     UploadJobNotListed(**CHUNK, audience_id=AUDIENCE),
     GuardrailsStopped([Finding(check=NAME, verdict="stopped", message=f"{WHY}.")]),
-    OnHold(Hold(partition="2971-01-02", since=datetime(2971, 1, 1, tzinfo=UTC))),
+    OnHold(
+        Hold(
+            partition="2971-01-02",
+            snapshot=Snapshot(digest="0" * 64, record_width=32, count=0),
+            since=datetime(2971, 1, 1, tzinfo=UTC),
+        )
+    ),
     NewerInBackfill("2971-01-01", "2971-01-02"),
     RollbackOfAdd(),
     Overtaken(),

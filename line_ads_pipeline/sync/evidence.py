@@ -44,7 +44,9 @@ def jobs_of(chunk: Chunk, jobs: Iterable[UploadJob], *, sync: Sync, destination:
     elsewhere.update(sync.known_job_ids)
     named, sized, others, running = [], [], [], []
     for job in jobs:
-        if job.name in names:
+        if (
+            job.name in names and job.id not in sync.known_job_ids
+        ):  # a failed attempt tells nothing of the next
             named.append(job)
         elif job.id in chunk.job_ids:
             sized.append(job)
@@ -82,6 +84,11 @@ def is_replaced(sync: Sync, jobs: Iterable[UploadJob]) -> bool:
     )
 
 
+def would_wipe(sync: Sync, jobs: Iterable[UploadJob]) -> bool:
+    """Whether to finish the sync would remove what others uploaded since it began: its `REPLACE` is still to come."""
+    return sync.chunks[0].state != "finished" or sync.replaced or is_replaced(sync, jobs)
+
+
 def foreign_jobs(
     latest: Sync,
     jobs: Iterable[UploadJob],
@@ -103,14 +110,12 @@ def foreign_jobs(
         if chunk.attempts:
             found = jobs_of(chunk, jobs, sync=latest, destination=destination)
             own |= {job.id for job in found.proven}
-    return [
-        job
-        for job in jobs
-        if job.id not in own
-        and not job.is_failed
-        and not _is_from_before(job, latest)
-        and not is_own_sync(destination.sync_of(job.name or "") or "")
-    ]
+
+    def is_own(job: UploadJob) -> bool:
+        sync_id = destination.sync_of(job.name or "")
+        return job.id in own or (sync_id is not None and is_own_sync(sync_id))
+
+    return [job for job in jobs if not (job.is_failed or _is_from_before(job, latest) or is_own(job))]
 
 
 def _is_from_before(job: UploadJob, sync: Sync) -> bool:

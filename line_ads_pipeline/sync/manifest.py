@@ -145,8 +145,10 @@ class Hold:
 
     Attributes:
         partition: The run date it was rolled back to.
+        snapshot: The members then, so that a later run can complete a rollback that was killed.
         since: When; with a time zone.
     """
 
     partition: str
+    snapshot: Snapshot
     since: datetime

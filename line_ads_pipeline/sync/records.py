@@ -54,7 +54,7 @@ class AudienceRecords:
         Raises:
             LeaseLost: Another process has taken the audience over.
         """
-        self._check_lease()
+        self.check_lease()
         self.store.write_document(document, "audiences", self.audience, *parts)
 
     def record_audience(self, destination: Destination, audience_id: str) -> None:
@@ -66,7 +66,7 @@ class AudienceRecords:
         self._record_audience(destination, None)
 
     def _record_audience(self, destination: Destination, audience_id: str | None) -> None:
-        self._check_lease()
+        self.check_lease()
         document = {"destination": destination.key, "audience_id": audience_id}
         self.store.write_document(document, "destinations", destination.digest)
         self.write(document, "destination")
@@ -114,34 +114,44 @@ class AudienceRecords:
         document = self.read("hold")
         if not document or document["partition"] is None:
             return None
-        return Hold(partition=document["partition"], since=datetime.fromisoformat(document["since"]))
+        return Hold(
+            partition=document["partition"],
+            snapshot=Snapshot.from_document(document["snapshot"]),
+            since=datetime.fromisoformat(document["since"]),
+        )
 
     def set_hold(self, hold: Hold | None) -> None:
         """Hold the audience, or release it."""
-        document = (
-            {"partition": hold.partition, "since": hold.since.isoformat()} if hold else {"partition": None}
-        )
-        self.write(document, "hold")
+        if hold is None:
+            self.write({"partition": None}, "hold")
+            return
+        snapshot, since = hold.snapshot.to_document(), hold.since.isoformat()
+        self.write({"partition": hold.partition, "snapshot": snapshot, "since": since}, "hold")
 
     def fenced(self, lease: Lease) -> Self:
         """The same records for the holder of a lease."""
         return type(self)(self.store, self.audience, lease)
 
-    def _check_lease(self) -> None:
+    def check_lease(self) -> None:
+        """Prolong the lease, before an act that no document precedes.
+
+        Raises:
+            LeaseLost: Another process has taken the audience over.
+        """
         if self.lease is not None:
             self.lease.renew()
 
     def prune(self, current: Snapshot) -> None:
         """Remove the snapshots that nothing needs any more.
 
-        The current one stays, as do the last confirmed one and that of an unfinished sync. Of the others, digests stay
-        for 30 days, the newest three run dates longer; plain mobile ad ids, being personal data as they are, go at
+        The current one stays, as do the last confirmed one and those of an unfinished sync and a hold. Of the others,
+        digests stay for 30 days, the newest three run dates longer; plain mobile ad ids, being personal data as they are, go at
         once, also those from before the identifier type was changed.
         """
-        confirmed, running = self.read("confirmed"), self.running_sync()
+        confirmed, running, hold = self.read("confirmed"), self.running_sync(), self.hold()
         needed = {current.digest}
         needed |= {confirmed["snapshot"]["digest"]} if confirmed else set()
-        needed |= {running.snapshot.digest} if running else set()
+        needed |= {each.snapshot.digest for each in (running, hold) if each}
 
         run_dates = sorted(self.store.list_documents("audiences", self.audience, "partitions"))
         snapshots = [

@@ -3,12 +3,12 @@
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from line_ads_pipeline import coordination as leases
 from line_ads_pipeline.coordination import Coordination
@@ -31,7 +31,7 @@ from line_ads_pipeline.sync.errors import (
     Overtaken,
     RollbackOfAdd,
 )
-from line_ads_pipeline.sync.evidence import newest_creation
+from line_ads_pipeline.sync.evidence import newest_creation, would_wipe
 from line_ads_pipeline.sync.guardrails import Finding, Guardrails, confirmation_finding
 from line_ads_pipeline.sync.inspection import Inspection, unfinished_finding
 from line_ads_pipeline.sync.manifest import Confirmed, Hold, Sync, SyncMode, plan_chunks
@@ -130,10 +130,9 @@ class Synchroniser:
         hold = self._hold(request, unfinished)
         if not request.rollback:
             self._check_is_not_older(request.partition, unfinished)
-        self._check_is_not_empty(request)
-        nothing_to_add = request.snapshot.count == 0 and self.mode == "add"
-        if nothing_to_add and unfinished is None:
-            return SyncResult(findings=(hold,))
+        sends_nobody = self._sends_nobody(request)
+        if sends_nobody and unfinished is None:
+            return self._sent_nobody(request, [hold])
         if unfinished is not None and unfinished.audience_id is None:
             # an audience may have been made by a request whose answer was lost: a second one must not be made
             self._uploader.settle(unfinished)
@@ -145,7 +144,7 @@ class Synchroniser:
             unfinished_finding(unfinished, given_up),
         ]
         if given_up is not None:
-            self._conclude(given_up, "superseded")
+            self._give_up(given_up, audience, for_nothing=sends_nobody)
         elif unfinished is not None and self._goes_on(unfinished, request.snapshot, audience):
             self._apply_hold(request)
             unfinished.partition = request.partition
@@ -153,9 +152,13 @@ class Synchroniser:
         elif unfinished is not None and self.mode == "add":
             self._finish_first(unfinished, audience, same_name)
             audience, same_name = self._find(None)
-        if nothing_to_add:
-            return SyncResult(findings=tuple(own))
-        return self._start(request, audience, same_name, own)
+        elif unfinished is not None and sends_nobody:
+            self._complete(unfinished)
+        return (
+            self._sent_nobody(request, own)
+            if sends_nobody
+            else self._start(request, audience, same_name, own)
+        )
 
     def _start(
         self,
@@ -165,15 +168,14 @@ class Synchroniser:
         own: Sequence[Finding],
     ) -> SyncResult:
         """Begin a sync, if the guardrails let it, in place of a mirror that is unfinished."""
-        unfinished = self._unfinished()
         jobs = self._uploader.wait_until_idle(audience.id) if audience else ()
-        findings = self._guard(request, audience, jobs, unfinished)
+        findings = self._guard(request, audience, jobs)
         self._apply_hold(request)
-        if unfinished is not None:
-            _log.info("sync %s is superseded by a newer snapshot", unfinished.id)
-            self._conclude(unfinished, "superseded")
         if request.snapshot.count == 0:
-            return self._delete(audience, request, [*own, *findings])
+            self._delete(audience, request.snapshot, request.partition)
+            return SyncResult(
+                deleted_audience_id=audience.id if audience else None, findings=(*own, *findings)
+            )
         sync = self._begin(
             request.snapshot, request.partition, self.mode, audience, jobs, same_name, findings
         )
@@ -233,14 +235,14 @@ class Synchroniser:
         elif request.release_hold:
             message = f"The hold at the run date {hold.partition} is released."
         else:
-            if unfinished is not None and unfinished.partition == hold.partition:
-                self._complete(unfinished)
+            self._complete_rollback(hold, unfinished)
             raise OnHold(hold)
         return Finding(check="hold", verdict="warning", message=message)
 
     def _apply_hold(self, request: SyncRequest) -> None:
         if request.rollback:
-            self.records.set_hold(Hold(partition=request.partition, since=datetime.now(UTC)))
+            hold = Hold(partition=request.partition, snapshot=request.snapshot, since=datetime.now(UTC))
+            self.records.set_hold(hold)
         elif self.records.hold() is not None:
             self.records.set_hold(None)
 
@@ -250,13 +252,44 @@ class Synchroniser:
         if partition < newest:
             raise OlderThanConfirmed(partition, newest)
 
-    def _check_is_not_empty(self, request: SyncRequest) -> None:
-        """Nobody is no file: only an add of no rows, and a mirror that may delete the audience, are of nobody."""
-        if request.snapshot.count > 0:
+    def _complete_rollback(self, hold: Hold, unfinished: Sync | None) -> None:
+        """Bring the audience to where it is held, if the run that was to do so did not come to its end."""
+        confirmed = self.records.confirmed(self.destination)
+        held = Confirmed(partition=hold.partition, snapshot=hold.snapshot)
+        if unfinished is None and confirmed in {None, held}:
             return
-        if self.when_empty == "delete_audience" if self.mode == "mirror" else request.tally.rows == 0:
+        _log.warning("the rollback to the run date %s is completed first", hold.partition)
+        if unfinished is not None and unfinished.audience_id is None:
+            self._uploader.settle(unfinished)
+        audience, same_name = self._find(unfinished)
+        jobs = self._uploader.wait_until_idle(audience.id) if audience else ()
+        if hold.snapshot.count == 0:
+            self._delete(audience, hold.snapshot, hold.partition)
             return
-        raise NoValidIdentifiers(rows=request.tally.rows, findings=self._inspection.of_nobody(request))
+        if unfinished is not None and self._goes_on(unfinished, hold.snapshot, audience):
+            unfinished.partition = hold.partition
+            sync = unfinished
+        else:
+            sync = self._begin(hold.snapshot, hold.partition, "mirror", audience, jobs, same_name)
+        self._carry_out(sync)
+
+    def _sends_nobody(self, request: SyncRequest) -> bool:
+        """Nobody is no file; only a mirror may do something else about it."""
+        may_delete = self.mode == "mirror" and self.when_empty == "delete_audience"
+        return request.snapshot.count == 0 and not may_delete
+
+    def _sent_nobody(self, request: SyncRequest, findings: Sequence[Finding]) -> SyncResult:
+        """The end of a run that has nobody to send, which is right for an add of no rows alone."""
+        if self.mode == "mirror" or request.tally.rows > 0:
+            raise NoValidIdentifiers(rows=request.tally.rows, findings=self._inspection.of_nobody(request))
+        return SyncResult(findings=tuple(findings))
+
+    def _give_up(self, unfinished: Sync, audience: CustomAudience | None, *, for_nothing: bool) -> None:
+        """Let go of a sync, once it is known what of it arrived: what lands later would mix with what comes now."""
+        if audience is not None and audience.id == unfinished.audience_id:
+            self._uploader.settle(unfinished)
+        if for_nothing:
+            self._conclude(unfinished, "superseded")
 
     def _find(
         self, unfinished: Sync | None, *, recreate: bool = False
@@ -273,10 +306,14 @@ class Synchroniser:
             )
         except AudienceNotFound:
             deletion = self.records.read("deletion")
-            if deletion is None or deletion["audience_id"] != recorded_id:
+            current = self.records.read("current_sync")
+            if deletion is None or (deletion["audience_id"], deletion["current_sync"]) != (
+                recorded_id,
+                current,
+            ):
                 raise
             # it was deleted here, by a run that could not write that down any more
-            self.records.forget_audience(self.destination)
+            self._deleted(deletion)
             audience, same_name = find_audience(self.client, self.destination)
         return (self._renamed(audience) if audience else None), same_name
 
@@ -288,6 +325,7 @@ class Synchroniser:
         for other in audiences_of_our_name(self.client, self.destination):
             raise NameTaken(audience.id, name, other.id)
         _log.info('audience %s "%s" is renamed to "%s"', audience.id, audience.name, name)
+        self.records.check_lease()
         self.client.rename(self.destination.ad_account_id, audience.id, name=name)
         return replace(audience, name=name)
 
@@ -308,14 +346,13 @@ class Synchroniser:
         _log.info("sync %s of an earlier snapshot is finished first", unfinished.id)
         try:
             if unfinished.audience_id == (audience.id if audience else None):
-                self._carry_out(unfinished)
+                self._carry_out(unfinished, wait=True)
                 return
-            self._conclude(unfinished, "superseded")
             jobs = self._uploader.wait_until_idle(audience.id) if audience else ()
             again = self._begin(
                 unfinished.snapshot, unfinished.partition, unfinished.mode, audience, jobs, same_name
             )
-            self._carry_out(again)
+            self._carry_out(again, wait=True)
         except SnapshotNotFound as error:
             _log.warning("the people of run date %s cannot be sent any more: %s", unfinished.partition, error)
             self._conclude(unfinished, "superseded")
@@ -325,7 +362,6 @@ class Synchroniser:
         request: SyncRequest,
         audience: CustomAudience | None,
         jobs: Sequence[UploadJob],
-        unfinished: Sync | None,
     ) -> list[Finding]:
         """What the guardrails find.
 
@@ -338,7 +374,9 @@ class Synchroniser:
         ]
         if all(finding.verdict != "stopped" for finding in findings):
             return findings
-        if unfinished is not None:
+        unfinished = None if "unfinished_sync" in request.override else self._unfinished()
+        foreign = any(each.check == "foreign_uploads" and each.verdict == "stopped" for each in findings)
+        if unfinished is not None and not (foreign and would_wipe(unfinished, jobs)):
             self._complete(unfinished)
         raise GuardrailsStopped(findings)
 
@@ -363,6 +401,7 @@ class Synchroniser:
         findings: Sequence[Finding] = (),
     ) -> Sync:
         newest = newest_creation(jobs)
+        superseded = self.records.running_sync()
         sync = Sync(
             id=secrets.token_hex(8),
             destination=self.destination.key,
@@ -383,6 +422,9 @@ class Synchroniser:
         )
         self.records.save(sync)
         self.records.write({"sync_id": sync.id}, "current_sync")
+        if superseded is not None:  # only now: whoever is killed leaves one of them to go on with
+            _log.info("sync %s takes the place of sync %s", sync.id, superseded.id)
+            self._conclude(superseded, "superseded")
         if audience is not None:
             self.records.record_audience(self.destination, audience.id)
         _log.info(
@@ -395,38 +437,44 @@ class Synchroniser:
         )
         return sync
 
-    def _carry_out(self, sync: Sync) -> Sync:
+    def _carry_out(self, sync: Sync, *, wait: bool = False) -> Sync:
         """Send and await all chunks, and begin anew where somebody replaced the members meanwhile."""
         for _ in range(_BEGINNINGS):
-            self._uploader.send(sync, wait_for_last=self.wait_for_processing)
+            self._uploader.send(sync, wait_for_last=wait or self.wait_for_processing)
             if not sync.replaced:
                 if all(chunk.state == "finished" for chunk in sync.chunks):
                     self._confirm(sync)
                 return sync
             _log.warning("the members of audience %s were replaced meanwhile; sent again", sync.audience_id)
-            self._conclude(sync, "superseded")
             audience, same_name = self._find(sync)
             jobs = self._uploader.wait_until_idle(audience.id) if audience else ()
             findings = [Finding.from_document(document) for document in sync.findings]
             sync = self._begin(sync.snapshot, sync.partition, sync.mode, audience, jobs, same_name, findings)
         raise AudienceContended(sync.audience_id or "", times=_BEGINNINGS)
 
-    def _delete(
-        self, audience: CustomAudience | None, request: SyncRequest, findings: Sequence[Finding]
-    ) -> SyncResult:
+    def _delete(self, audience: CustomAudience | None, nobody: Snapshot, partition: str) -> None:
         """Delete the audience of nobody, so that nobody is left in it."""
+        deletion = {
+            "audience_id": audience.id if audience else None,
+            "partition": partition,
+            "snapshot": nobody.to_document(),
+            "current_sync": self.records.read("current_sync"),
+        }
         if audience is not None:
             _log.warning("nobody is left: audience %s is deleted", audience.id)
-            self.records.write({"audience_id": audience.id, "partition": request.partition}, "deletion")
+            self.records.write(deletion, "deletion")
             self.client.delete(self.destination.ad_account_id, audience.id)
+        self._deleted(deletion)
+
+    def _deleted(self, deletion: Mapping[str, Any]) -> None:
+        """Note that the audience is gone, and with it what an earlier run left half sent."""
+        snapshot = Snapshot.from_document(deletion["snapshot"])
+        self.records.confirm(self.destination, Confirmed(partition=deletion["partition"], snapshot=snapshot))
+        unfinished = self._unfinished()
+        if unfinished is not None:
+            self._conclude(unfinished, "superseded")
+        if deletion["audience_id"] is not None:
             self.records.forget_audience(self.destination)
-        self.records.confirm(
-            self.destination, Confirmed(partition=request.partition, snapshot=request.snapshot)
-        )
-        return SyncResult(
-            deleted_audience_id=audience.id if audience else None,
-            findings=tuple(findings),
-        )
 
     def _result(
         self, sync: Sync, *, created: bool = False, resumed: bool = False, findings: Sequence[Finding] = ()

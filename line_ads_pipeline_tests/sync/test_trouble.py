@@ -1,6 +1,5 @@
 """Other people's uploads, lost answers and changed audience files never cost anybody their place, nor bring others in."""
 
-import io
 import os
 
 import pytest
@@ -20,25 +19,6 @@ ACCOUNT = "A10000000001"
 
 def refused(*, skip: int = 0) -> Fault:
     return Fault(call="upload", skip=skip, status=400, reasons=("INVALID_VALUE",))
-
-
-@pytest.fixture
-def colleague(line_ads_client, members_of):
-    """Uploads beside the pipeline, to an audience of an id or to a new one of a name."""
-
-    def upload(people, *, action="ADD", audience_id=None, name=None, file_name="colleague.txt"):
-        text = "".join(f"{member}\n" for member in sorted(members_of(people)))
-        return line_ads_client.upload(
-            ACCOUNT,
-            action=action,
-            id_type="HASHED_EMAIL",
-            file=io.BytesIO(text.encode()),
-            file_name=file_name,
-            audience_id=audience_id,
-            name=name,
-        ).id
-
-    return upload
 
 
 def once(action):

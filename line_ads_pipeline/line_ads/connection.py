@@ -2,9 +2,11 @@
 
 import logging
 import random
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import cache
 from typing import Any, TypeVar
 
 import httpx
@@ -65,6 +67,7 @@ class Connection:
     def open(self) -> None:
         """Allow calls; nothing is sent yet."""
         self._http = httpx.Client(
+            verify=_trust(),
             auth=self._auth,
             base_url=self.url,
             headers={"User-Agent": "line-ads-pipeline"},
@@ -158,6 +161,12 @@ class Connection:
         _log.info("%s %s %s no answer", moment, method, request.url.path)
         # Outside the handler: httpx's error carries the request with its token.
         raise failure
+
+
+@cache  # it takes longer to read than a request
+def _trust() -> ssl.SSLContext:
+    """The authorities of this machine's settings, or else those that httpx brings."""
+    return httpx.create_ssl_context()
 
 
 def _worth_repeating(error: LineAdsError, *, repeatable: bool) -> bool:

@@ -306,7 +306,8 @@ def _merge(parts: list[WorkFile], file: NewFile, width: int) -> tuple[str, int]:
     digest = hashlib.sha256()
     size = 0
     for part in parts:
-        for block in in_order(part.read_back(), width=width):
+        records = part.read_back()
+        for block in in_order(records, width=width) if records else ():
             digest.update(block)
             file.write(block)
             size += len(block)

@@ -115,8 +115,8 @@ def shrink_finding(shrinkage: Shrinkage | None, *, now: int, at_most: float) -> 
         return Finding(check="max_shrink", verdict="passed", message=message, numbers=numbers)
     if shrinkage.was is None:
         message = (
-            f"What the audience holds is unknown: this pipeline has not synced it yet, and LINE gives no size. It would "
-            f"be {now:,}; limit {_percent(at_most)}."
+            f"What the audience holds is unknown: no mirror of it was confirmed yet, and LINE gives no size. It would be "
+            f"{now:,}; limit {_percent(at_most)}."
         )
         return Finding(check="max_shrink", verdict="warning", message=message, numbers=numbers)
     share = shrinkage.left / shrinkage.was if shrinkage.was else 0.0

@@ -81,7 +81,7 @@ class Inspection:
     def _shrinkage(self, snapshot: Snapshot, audience: CustomAudience | None) -> Shrinkage | None:
         """What the mirror takes away; exact where the last confirmed snapshot is known."""
         confirmed = self.records.confirmed(self.destination)
-        if confirmed is None:
+        if confirmed is None or confirmed.mode == "add":  # what adds have brought together is in no snapshot
             return None if audience is None else shrinkage_of_line_size(audience, now=snapshot.count)
         before = confirmed.snapshot
         try:

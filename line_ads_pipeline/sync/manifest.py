@@ -133,10 +133,12 @@ class Confirmed:
     Attributes:
         partition: The run date.
         snapshot: The members that were sent; none when the audience was deleted.
+        mode: Whether the audience holds these alone.
     """
 
     partition: str
     snapshot: Snapshot
+    mode: SyncMode = "mirror"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from line_ads_pipeline.coordination import Lease
 from line_ads_pipeline.store import DIGEST_WIDTH, Snapshot, Store
@@ -91,12 +91,26 @@ class AudienceRecords:
         sync = self.latest_sync()
         return sync if sync is not None and sync.state == "running" else None
 
+    def unfinished_sync(self, destination: Destination) -> Sync | None:
+        """The running sync, if it goes to this destination, however that was named."""
+        sync = self.running_sync()
+        if sync is None:
+            return None
+        known_ids = {destination.audience_id, self.recorded_audience(destination)} - {None}
+        return sync if sync.destination == destination.key or sync.audience_id in known_ids else None
+
+    def conclude(self, sync: Sync, state: Literal["confirmed", "superseded"]) -> None:
+        """Note how a sync ended."""
+        sync.state = state
+        self.save(sync)
+
     def confirm(self, destination: Destination, confirmed: Confirmed) -> None:
         """Note what LINE has processed."""
         document = {
             "destination": destination.key,
             "partition": confirmed.partition,
             "snapshot": confirmed.snapshot.to_document(),
+            "mode": confirmed.mode,
         }
         self.write(document, "confirmed")
 
@@ -106,7 +120,9 @@ class AudienceRecords:
         if document is None or document["destination"] != destination.key:
             return None
         return Confirmed(
-            partition=document["partition"], snapshot=Snapshot.from_document(document["snapshot"])
+            partition=document["partition"],
+            snapshot=Snapshot.from_document(document["snapshot"]),
+            mode=document["mode"],
         )
 
     def hold(self) -> Hold | None:

@@ -3,28 +3,26 @@
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from line_ads_pipeline import coordination as leases
 from line_ads_pipeline.coordination import Coordination
 from line_ads_pipeline.line_ads import (
-    AudienceNotFound,
     CustomAudience,
     LineAdsClient,
     LineAdsError,
     UploadJob,
 )
 from line_ads_pipeline.store import Snapshot, SnapshotNotFound
-from line_ads_pipeline.sync.destination import Destination, audiences_of_our_name, find_audience
+from line_ads_pipeline.sync.destination import Destination
 from line_ads_pipeline.sync.errors import (
     AudienceContended,
     GuardrailsStopped,
-    NameTaken,
     NoValidIdentifiers,
     OlderThanConfirmed,
     OnHold,
@@ -34,6 +32,7 @@ from line_ads_pipeline.sync.errors import (
 from line_ads_pipeline.sync.evidence import newest_creation, would_wipe
 from line_ads_pipeline.sync.guardrails import Finding, Guardrails, confirmation_finding
 from line_ads_pipeline.sync.inspection import Inspection, unfinished_finding
+from line_ads_pipeline.sync.lookup import AudienceLookup
 from line_ads_pipeline.sync.manifest import Confirmed, Hold, Sync, SyncMode, plan_chunks
 from line_ads_pipeline.sync.records import AudienceRecords
 from line_ads_pipeline.sync.request import SyncRequest, SyncResult
@@ -107,11 +106,7 @@ class Synchroniser:
             ):
                 yield replace(self, records=self.records.fenced(lease))
         except leases.Overtaken:
-            overtaken = True
-        else:
-            overtaken = False
-        if overtaken:
-            raise Overtaken
+            raise Overtaken from None
 
     def sync(self, request: SyncRequest) -> SyncResult:
         """Bring the snapshot to LINE and wait until LINE has processed all of it.
@@ -126,7 +121,7 @@ class Synchroniser:
         """
         if request.rollback and self.mode == "add":
             raise RollbackOfAdd
-        unfinished = self._unfinished()
+        unfinished = self.records.unfinished_sync(self.destination)
         hold = self._hold(request, unfinished)
         if not request.rollback:
             self._check_is_not_older(request.partition, unfinished)
@@ -136,7 +131,7 @@ class Synchroniser:
         if unfinished is not None and unfinished.audience_id is None:
             # an audience may have been made by a request whose answer was lost: a second one must not be made
             self._uploader.settle(unfinished)
-        audience, same_name = self._find(unfinished, recreate=request.recreate_audience)
+        audience, same_name = self._lookup.find(unfinished, recreate=request.recreate_audience)
         given_up = unfinished if "unfinished_sync" in request.override else None
         own = [
             hold,
@@ -151,7 +146,7 @@ class Synchroniser:
             return self._result(self._carry_out(unfinished), resumed=True, findings=own)
         elif unfinished is not None and self.mode == "add":
             self._finish_first(unfinished, audience, same_name)
-            audience, same_name = self._find(None)
+            audience, same_name = self._lookup.find(None)
         elif unfinished is not None and sends_nobody:
             self._complete(unfinished)
         return (
@@ -169,10 +164,10 @@ class Synchroniser:
     ) -> SyncResult:
         """Begin a sync, if the guardrails let it, in place of a mirror that is unfinished."""
         jobs = self._uploader.wait_until_idle(audience.id) if audience else ()
-        findings = self._guard(request, audience, jobs)
+        findings = self._guard(request, audience, jobs, own)
         self._apply_hold(request)
         if request.snapshot.count == 0:
-            self._delete(audience, request.snapshot, request.partition)
+            self._lookup.delete(audience, request.snapshot, request.partition)
             return SyncResult(
                 deleted_audience_id=audience.id if audience else None, findings=(*own, *findings)
             )
@@ -189,7 +184,7 @@ class Synchroniser:
             AudienceContended: Somebody replaced the members; the next run sends everything again.
             LineAdsError: A call failed for good.
         """
-        sync = self._unfinished()
+        sync = self.records.unfinished_sync(self.destination)
         if sync is None or any(chunk.state not in {"accepted", "finished"} for chunk in sync.chunks):
             return None
         if not self._uploader.look(sync):
@@ -212,18 +207,14 @@ class Synchroniser:
         )
 
     @property
+    def _lookup(self) -> AudienceLookup:
+        return AudienceLookup(client=self.client, records=self.records, destination=self.destination)
+
+    @property
     def _inspection(self) -> Inspection:
         return Inspection(
             records=self.records, destination=self.destination, mode=self.mode, limits=self.guardrails
         )
-
-    def _unfinished(self) -> Sync | None:
-        """The sync that an earlier run left unfinished, if it goes to this destination, however that was named."""
-        sync = self.records.running_sync()
-        if sync is None:
-            return None
-        known_ids = {self.destination.audience_id, self.records.recorded_audience(self.destination)} - {None}
-        return sync if sync.destination == self.destination.key or sync.audience_id in known_ids else None
 
     def _hold(self, request: SyncRequest, unfinished: Sync | None) -> Finding:
         """Whether the audience is on hold, and what the run does about it."""
@@ -261,10 +252,10 @@ class Synchroniser:
         _log.warning("the rollback to the run date %s is completed first", hold.partition)
         if unfinished is not None and unfinished.audience_id is None:
             self._uploader.settle(unfinished)
-        audience, same_name = self._find(unfinished)
+        audience, same_name = self._lookup.find(unfinished)
         jobs = self._uploader.wait_until_idle(audience.id) if audience else ()
         if hold.snapshot.count == 0:
-            self._delete(audience, hold.snapshot, hold.partition)
+            self._lookup.delete(audience, hold.snapshot, hold.partition)
             return
         if unfinished is not None and self._goes_on(unfinished, hold.snapshot, audience):
             unfinished.partition = hold.partition
@@ -281,7 +272,9 @@ class Synchroniser:
     def _sent_nobody(self, request: SyncRequest, findings: Sequence[Finding]) -> SyncResult:
         """The end of a run that has nobody to send, which is right for an add of no rows alone."""
         if self.mode == "mirror" or request.tally.rows > 0:
-            raise NoValidIdentifiers(rows=request.tally.rows, findings=self._inspection.of_nobody(request))
+            raise NoValidIdentifiers(
+                rows=request.tally.rows, findings=[*findings, *self._inspection.of_nobody(request)]
+            )
         return SyncResult(findings=tuple(findings))
 
     def _give_up(self, unfinished: Sync, audience: CustomAudience | None, *, for_nothing: bool) -> None:
@@ -289,45 +282,7 @@ class Synchroniser:
         if audience is not None and audience.id == unfinished.audience_id:
             self._uploader.settle(unfinished)
         if for_nothing:
-            self._conclude(unfinished, "superseded")
-
-    def _find(
-        self, unfinished: Sync | None, *, recreate: bool = False
-    ) -> tuple[CustomAudience | None, tuple[str, ...]]:
-        unfinished_id = unfinished.audience_id if unfinished else None
-        recorded_id = unfinished_id or self.records.recorded_audience(self.destination)
-        try:
-            audience, same_name = find_audience(
-                self.client,
-                self.destination,
-                recorded_id=recorded_id,
-                unfinished_id=unfinished_id,
-                recreate=recreate,
-            )
-        except AudienceNotFound:
-            deletion = self.records.read("deletion")
-            current = self.records.read("current_sync")
-            if deletion is None or (deletion["audience_id"], deletion["current_sync"]) != (
-                recorded_id,
-                current,
-            ):
-                raise
-            # it was deleted here, by a run that could not write that down any more
-            self._deleted(deletion)
-            audience, same_name = find_audience(self.client, self.destination)
-        return (self._renamed(audience) if audience else None), same_name
-
-    def _renamed(self, audience: CustomAudience) -> CustomAudience:
-        """An audience given by id gets the name that the file gives beside it."""
-        name = self.destination.audience_name
-        if self.destination.audience_id is None or name is None or name == audience.name:
-            return audience
-        for other in audiences_of_our_name(self.client, self.destination):
-            raise NameTaken(audience.id, name, other.id)
-        _log.info('audience %s "%s" is renamed to "%s"', audience.id, audience.name, name)
-        self.records.check_lease()
-        self.client.rename(self.destination.ad_account_id, audience.id, name=name)
-        return replace(audience, name=name)
+            self.records.conclude(unfinished, "superseded")
 
     def _goes_on(self, unfinished: Sync, snapshot: Snapshot, audience: CustomAudience | None) -> bool:
         """Whether the unfinished sync brings this snapshot to this audience; what LINE has of it is waited for."""
@@ -355,13 +310,14 @@ class Synchroniser:
             self._carry_out(again, wait=True)
         except SnapshotNotFound as error:
             _log.warning("the people of run date %s cannot be sent any more: %s", unfinished.partition, error)
-            self._conclude(unfinished, "superseded")
+            self.records.conclude(unfinished, "superseded")
 
     def _guard(
         self,
         request: SyncRequest,
         audience: CustomAudience | None,
         jobs: Sequence[UploadJob],
+        own: Sequence[Finding],
     ) -> list[Finding]:
         """What the guardrails find.
 
@@ -374,11 +330,13 @@ class Synchroniser:
         ]
         if all(finding.verdict != "stopped" for finding in findings):
             return findings
-        unfinished = None if "unfinished_sync" in request.override else self._unfinished()
+        unfinished = (
+            None if "unfinished_sync" in request.override else self.records.unfinished_sync(self.destination)
+        )
         foreign = any(each.check == "foreign_uploads" and each.verdict == "stopped" for each in findings)
         if unfinished is not None and not (foreign and would_wipe(unfinished, jobs)):
             self._complete(unfinished)
-        raise GuardrailsStopped(findings)
+        raise GuardrailsStopped([*own, *findings])
 
     def _complete(self, unfinished: Sync) -> None:
         """Finish what passed its own guardrails, when nothing may take its place: no audience is left half sent."""
@@ -424,7 +382,7 @@ class Synchroniser:
         self.records.write({"sync_id": sync.id}, "current_sync")
         if superseded is not None:  # only now: whoever is killed leaves one of them to go on with
             _log.info("sync %s takes the place of sync %s", sync.id, superseded.id)
-            self._conclude(superseded, "superseded")
+            self.records.conclude(superseded, "superseded")
         if audience is not None:
             self.records.record_audience(self.destination, audience.id)
         _log.info(
@@ -446,35 +404,11 @@ class Synchroniser:
                     self._confirm(sync)
                 return sync
             _log.warning("the members of audience %s were replaced meanwhile; sent again", sync.audience_id)
-            audience, same_name = self._find(sync)
+            audience, same_name = self._lookup.find(sync)
             jobs = self._uploader.wait_until_idle(audience.id) if audience else ()
             findings = [Finding.from_document(document) for document in sync.findings]
             sync = self._begin(sync.snapshot, sync.partition, sync.mode, audience, jobs, same_name, findings)
         raise AudienceContended(sync.audience_id or "", times=_BEGINNINGS)
-
-    def _delete(self, audience: CustomAudience | None, nobody: Snapshot, partition: str) -> None:
-        """Delete the audience of nobody, so that nobody is left in it."""
-        deletion = {
-            "audience_id": audience.id if audience else None,
-            "partition": partition,
-            "snapshot": nobody.to_document(),
-            "current_sync": self.records.read("current_sync"),
-        }
-        if audience is not None:
-            _log.warning("nobody is left: audience %s is deleted", audience.id)
-            self.records.write(deletion, "deletion")
-            self.client.delete(self.destination.ad_account_id, audience.id)
-        self._deleted(deletion)
-
-    def _deleted(self, deletion: Mapping[str, Any]) -> None:
-        """Note that the audience is gone, and with it what an earlier run left half sent."""
-        snapshot = Snapshot.from_document(deletion["snapshot"])
-        self.records.confirm(self.destination, Confirmed(partition=deletion["partition"], snapshot=snapshot))
-        unfinished = self._unfinished()
-        if unfinished is not None:
-            self._conclude(unfinished, "superseded")
-        if deletion["audience_id"] is not None:
-            self.records.forget_audience(self.destination)
 
     def _result(
         self, sync: Sync, *, created: bool = False, resumed: bool = False, findings: Sequence[Finding] = ()
@@ -512,9 +446,8 @@ class Synchroniser:
     def _confirm(self, sync: Sync) -> None:
         if self.records.recorded_audience(self.destination) != sync.audience_id:
             self.records.record_audience(self.destination, sync.audience_id or "")
-        self._conclude(sync, "confirmed")
-        self.records.confirm(self.destination, Confirmed(partition=sync.partition, snapshot=sync.snapshot))
-
-    def _conclude(self, sync: Sync, state: Literal["confirmed", "superseded"]) -> None:
-        sync.state = state
-        self.records.save(sync)
+        # in this order: whoever is killed in between goes on with a sync that has nothing left to send
+        self.records.confirm(
+            self.destination, Confirmed(partition=sync.partition, snapshot=sync.snapshot, mode=sync.mode)
+        )
+        self.records.conclude(sync, "confirmed")

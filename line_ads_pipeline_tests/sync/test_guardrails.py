@@ -26,6 +26,10 @@ def refused(*, skip: int) -> Fault:
     return Fault(call="upload", skip=skip, status=400, reasons=("INVALID_VALUE",))
 
 
+ALL_WELL = dict.fromkeys(("hold", "destination", "unfinished_sync"), "passed")
+"""What is told of the audience beside its guardrails."""
+
+
 def verdicts(findings) -> dict[str, str]:
     return {finding.check: finding.verdict for finding in findings}
 
@@ -290,7 +294,7 @@ def test_everything_that_looks_wrong_is_found_before_anything_stops(simulator, s
     with pytest.raises(GuardrailsStopped) as stopped:
         sync(range(2), rows=20, min_identifiers=3, max_skipped=0.5, max_shrink=0.5)
 
-    assert verdicts(stopped.value.findings) == dict.fromkeys(GUARDRAILS, "stopped")
+    assert verdicts(stopped.value.findings) == ALL_WELL | dict.fromkeys(GUARDRAILS, "stopped")
     assert all(f"{guardrail}: " in str(stopped.value) for guardrail in GUARDRAILS)
     assert f"override: [{', '.join(GUARDRAILS)}]" in str(stopped.value)
     assert only_looked(simulator, after=before)
@@ -300,7 +304,7 @@ def test_a_finding_that_passed_is_told_beside_those_that_stop(sync):
     with pytest.raises(GuardrailsStopped) as stopped:
         sync(range(2), min_identifiers=3)
 
-    assert verdicts(stopped.value.findings) == {
+    assert verdicts(stopped.value.findings) == ALL_WELL | {
         "min_identifiers": "stopped",
         "max_skipped": "passed",
         "max_shrink": "passed",
@@ -439,3 +443,11 @@ class TestUnfinished:
             sync(range(2, 10))
 
         assert simulator.members(first.audience_id) == members_of(range(50, 57))
+
+
+def test_a_mirror_after_adds_is_measured_by_lines_size_since_no_snapshot_holds_all_that_was_added(sync):
+    sync(range(200), mode="add", partition="2026-11-19", max_records=200)
+    sync(range(200, 202), mode="add", partition="2026-11-20")
+
+    with pytest.raises(GuardrailsStopped, match=r"Was 202 \(LINE's estimate\), would be 2: 200 leave"):
+        sync(range(200, 202), max_shrink=0.5)

@@ -13,6 +13,11 @@ from line_ads_pipeline.sync import AudienceContended, Sync, SyncError, SyncResul
 LOOK_EVERY = 300
 """Seconds: as seldom as a waiting run looks in the end."""
 
+PATIENCE = 10.0
+"""Seconds for which a call is repeated."""
+
+_RUN_KEY_TAG = "dagster/run_key"
+
 
 @dataclass(frozen=True)
 class ConfirmationSensor:
@@ -44,10 +49,12 @@ class ConfirmationSensor:
         """
         with in_plain_words(self.audience):
             records = records_of(self.audience, context.resources)
-            sync = records.running_sync()
-            if sync is None:
+            if records.running_sync() is None:
                 return dg.SkipReason("All that was sent is confirmed.")
-            line_ads = getattr(context.resources, self.audience.destination.credentials)
+            resource = getattr(context.resources, self.audience.destination.credentials)
+            # Dagster gives a tick a minute, and the next one asks again
+            line_ads = resource.model_copy(update={"retry_seconds": PATIENCE})
+            failure: SyncError | None = None
             try:
                 with (
                     line_ads.connect() as connection,
@@ -57,11 +64,14 @@ class ConfirmationSensor:
                     result = mine.confirm()
             except LeaseHeld:
                 return dg.SkipReason("A run is at work on the audience.")
-            except (UploadJobFailed, AudienceContended) as failure:
-                return self._sent_on(sync, failure, most_attempts=most_attempts)
-        if result is None:
-            return dg.SkipReason("LINE has not processed what was sent yet, or a run has not sent all of it.")
-        return self._confirmed(result)
+            except (UploadJobFailed, AudienceContended) as error:
+                failure, result = error, None
+            sync = records.running_sync()
+        if result is not None:
+            return self._confirmed(result)
+        if sync is not None and (failure is not None or sync.waits_to_be_sent):
+            return self._sent_on(context.instance, sync, failure, most_attempts=most_attempts)
+        return dg.SkipReason("LINE has not processed what was sent yet.")
 
     @property
     def _asset(self) -> dg.AssetKey:
@@ -79,18 +89,29 @@ class ConfirmationSensor:
         )
         return dg.SensorResult(asset_events=[evaluation])
 
-    def _sent_on(self, sync: Sync, failure: SyncError, *, most_attempts: int) -> dg.SensorResult:
-        """Request a run, unless LINE has failed the upload as often as one run may send it."""
+    def _sent_on(
+        self, instance: dg.DagsterInstance, sync: Sync, failure: SyncError | None, *, most_attempts: int
+    ) -> dg.SensorResult | dg.SkipReason:
+        """Request a run, once, unless LINE has failed the upload as often as one run may send it.
+
+        Whether it was requested is asked of Dagster: a tick may be lost after the failure was written down.
+        """
+        key = f"{sync.id}/{sum(chunk.attempts for chunk in sync.chunks)}"
+        started = instance.get_runs(dg.RunsFilter(tags={_RUN_KEY_TAG: key}), limit=1)
+        if started:
+            return dg.SkipReason(f"Run {started[0].run_id} was started to send on what LINE did not process.")
         is_worth_a_run = isinstance(failure, AudienceContended) or sync.chunks[-1].attempts < most_attempts
-        evaluation = dg.AssetCheckEvaluation(
-            asset_key=self._asset,
-            check_name="confirmation",
-            passed=False,
-            severity=dg.AssetCheckSeverity.ERROR,
-            description=f"{failure} A run is started for it." if is_worth_a_run else str(failure),
-        )
-        attempts = sum(chunk.attempts for chunk in sync.chunks)
-        request = dg.RunRequest(
-            run_key=f"{sync.id}/{attempts}", partition_key=sync.partition, asset_selection=[self._asset]
-        )
-        return dg.SensorResult(run_requests=[request] if is_worth_a_run else [], asset_events=[evaluation])
+        events = []
+        if failure is not None:
+            description = f"{failure} A run is started for it." if is_worth_a_run else str(failure)
+            events.append(
+                dg.AssetCheckEvaluation(
+                    asset_key=self._asset,
+                    check_name="confirmation",
+                    passed=False,
+                    severity=dg.AssetCheckSeverity.ERROR,
+                    description=description,
+                )
+            )
+        request = dg.RunRequest(run_key=key, partition_key=sync.partition, asset_selection=[self._asset])
+        return dg.SensorResult(run_requests=[request] if is_worth_a_run else [], asset_events=events)

@@ -57,6 +57,11 @@ class SyncConfig(dg.Config):
         default=False, description="Make a new audience when the recorded one is gone, expired or failed."
     )
 
+    @property
+    def is_of_somebody(self) -> bool:
+        """Somebody gave this run a wish of his own, as schedules and sensors never do."""
+        return bool(self.override or self.rollback or self.release_hold or self.recreate_audience)
+
     def to_request(self, snapshot: Snapshot, tally: Tally, run_date: str) -> SyncRequest:
         """The run's wishes in the terms of the sync package."""
         return SyncRequest(
@@ -137,18 +142,22 @@ def _send(
 ) -> tuple[SyncResult, dict[str, Any]]:
     """Bring the run date's snapshot to LINE, as soon as nobody else is at it."""
     run_date = context.partition_key
-    leave_to_the_newest(context)
+    if not config.rollback:
+        leave_to_the_newest(context)
     records = records_of(audience, context.resources)
     line_ads = getattr(context.resources, audience.destination.credentials)
     with (
         line_ads.connect() as connection,
-        audience.to_synchroniser(records, connection).alone(run_date, rollback=config.rollback) as mine,
+        audience.to_synchroniser(records, connection).alone(
+            run_date, rollback=config.rollback, gives_way=not config.is_of_somebody
+        ) as mine,
     ):
         kept = records.read("partitions", run_date)
         if kept is None:
             raise NothingToSend(run_date)
         check_usable(audience, records, kept, run_date, partitions.get_last_partition_key())
         snapshot = Snapshot.from_document(kept["snapshot"])
+        mine.records.prune(snapshot)  # here, where nobody else can begin a sync with what is removed
         result = mine.sync(config.to_request(snapshot, Tally(**kept["tally"]), run_date))
         mine.records.prune(snapshot)
     sent = {SOURCE_STATE: dg.MetadataValue.json(kept[SOURCE_STATE])} if kept.get(SOURCE_STATE) else {}

@@ -164,6 +164,7 @@ class LineAdsClient:
         file_name: str,
         audience_id: str | None = None,
         name: str | None = None,
+        before_each_attempt: Callable[[], None] | None = None,
     ) -> CustomAudience:
         """Hand a file of identifiers to LINE, which works on it as an upload job.
 
@@ -179,6 +180,7 @@ class LineAdsClient:
             file_name: ASCII, at most 64 characters; LINE's upload jobs carry it.
             audience_id: The audience to change.
             name: Instead of `audience_id`: of the audience to make, at most 120 characters.
+            before_each_attempt: Called when all waiting is over; raises what keeps the file from being sent.
 
         Raises:
             ValueError: An argument breaks a rule above; nothing was sent.
@@ -210,6 +212,7 @@ class LineAdsClient:
             Subject(ad_account_id=ad_account_id, audience_id=audience_id, action=action, id_type=id_type),
             CustomAudience.from_json,
             repeatable=False,
+            before_each_attempt=before_each_attempt,
             data={**destination, "action": action, "idType": id_type},
             files={"file": (file_name, cast("IO[bytes]", _Seekable(file)), "text/plain")},
         )

@@ -81,7 +81,7 @@ class Connection:
             self._http.close()
             self._http = None
 
-    def call(
+    def call(  # noqa: PLR0913 - how to send and how to read
         self,
         method: str,
         path: str,
@@ -89,6 +89,7 @@ class Connection:
         parse: Callable[[object], T],
         *,
         repeatable: bool = True,
+        before_each_attempt: Callable[[], None] | None = None,
         **content: Any,  # noqa: ANN401 - handed on to httpx
     ) -> T:
         """Send a request until LINE answers or refuses it, or `retry_for` seconds have passed.
@@ -99,6 +100,7 @@ class Connection:
             subject: What the request is about.
             parse: Reads the decoded JSON of an answer, `None` where its body is empty.
             repeatable: Sending it twice does the same as once.
+            before_each_attempt: Called when all waiting is over; what it raises goes to the caller.
             content: What httpx sends: `params`, `json`, `data` and `files`. A file is sent from its start
                 each time.
         """
@@ -108,6 +110,9 @@ class Connection:
         while True:
             started = time.monotonic()
             try:
+                self._pace.wait()
+                if before_each_attempt is not None:
+                    before_each_attempt()
                 return self._attempt(method, path, subject, parse, content)
             except LineAdsError as error:
                 if method == "DELETE" and in_doubt and isinstance(error, AudienceNotFound):
@@ -149,7 +154,6 @@ class Connection:
         if self._http is None:
             raise RuntimeError("the client is not open: use it as `with LineAdsClient(...) as client:`")
         request = self._http.build_request(method, path, **content)
-        self._pace.wait()
         moment = self._clock().isoformat(timespec="milliseconds")
         try:
             response = self._http.send(request)

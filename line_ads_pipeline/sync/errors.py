@@ -24,7 +24,7 @@ from collections.abc import Sequence
 
 from line_ads_pipeline.line_ads import CustomAudience, LineAdsError
 from line_ads_pipeline.sync.guardrails import Finding
-from line_ads_pipeline.sync.manifest import Hold
+from line_ads_pipeline.sync.manifest import Hold, SyncMode
 
 
 class SyncError(Exception):
@@ -45,29 +45,33 @@ class Overtaken(PassedOver):
 
 
 class OlderThanConfirmed(PassedOver):
-    """A snapshot of a newer run date is in the audience. Nothing was changed in LINE."""
+    """A snapshot of a newer run date is in the audience, or on its way. Nothing was changed in LINE."""
 
-    def __init__(self, partition: str, confirmed: str) -> None:
+    def __init__(self, partition: str, newest: str, *, mode: SyncMode) -> None:
+        going_back = (
+            f"; to go back on purpose, give line_custom_audience of {partition} the run config rollback: true"
+            if mode == "mirror"
+            else ""
+        )
         super().__init__(
-            f"the run date {partition} is older than {confirmed}, which was sent to the audience already. Nothing "
-            "was sent now: it would bring back who has left since. Materialise the newest run date; to go back on "
-            f"purpose, give line_custom_audience of {partition} the run config rollback: true."
+            f"the run date {partition} is older than {newest}, of which something was sent to the audience already. "
+            f"Nothing was sent now. Materialise the newest run date{going_back}."
         )
 
 
 class OnHold(PassedOver):
-    """The audience was rolled back, and stays as it is until it is released. Nothing was changed in LINE."""
+    """The audience was rolled back, and stays so until it is released. Nothing of this run date was sent."""
 
     def __init__(self, hold: Hold) -> None:
         super().__init__(
             f"the audience is on hold since {hold.since:%Y-%m-%d %H:%M} UTC, when it was rolled back to the run date "
-            f"{hold.partition}. Nothing was sent. To go on, materialise line_custom_audience of the newest run date "
+            f"{hold.partition}. Nothing newer was sent. To go on, materialise line_custom_audience of the newest run date "
             "with the run config release_hold: true."
         )
 
 
 class GuardrailsStopped(SyncError):
-    """At least one guardrail says that something is wrong. Nothing was changed in LINE.
+    """At least one guardrail says that something is wrong. Nothing of the snapshot was sent.
 
     Attributes:
         findings: Of all guardrails, also of those that passed.
@@ -78,7 +82,7 @@ class GuardrailsStopped(SyncError):
         stopped = [finding for finding in findings if finding.verdict == "stopped"]
         super().__init__(
             message
-            or "a guardrail stopped the sync, and nothing was sent. "
+            or "a guardrail stopped the sync, and nothing of it was sent. "
             + " ".join(f"{finding.check}: {finding.message}" for finding in stopped)
             + " Look at the segment first. If it is right, materialise line_custom_audience once with the run config "
             f"override: [{', '.join(finding.check for finding in stopped)}]."
@@ -86,9 +90,9 @@ class GuardrailsStopped(SyncError):
 
 
 class NoValidIdentifiers(GuardrailsStopped):
-    """There is nothing to send, which no override changes. Nothing was changed in LINE."""
+    """There is nothing to send, which no override changes."""
 
-    def __init__(self, *, rows: int, findings: Sequence[Finding] = ()) -> None:
+    def __init__(self, *, rows: int, may_delete: bool = False, findings: Sequence[Finding] = ()) -> None:
         found = (
             f"the source segment has {rows:,} rows, none with one"
             if rows
@@ -97,8 +101,8 @@ class NoValidIdentifiers(GuardrailsStopped):
         super().__init__(
             findings,
             message=f"no valid identifiers: {found}. Nothing was sent. Check the table or query, the identifier column "
-            "and its type; the metadata of hashed_identifiers counts the rows skipped by reason. If nobody is to be "
-            "left, set when_empty: delete_audience.",
+            "and its type; the metadata of hashed_identifiers counts the rows skipped by reason."
+            + (" If nobody is to be left, set when_empty: delete_audience." if may_delete else ""),
         )
 
 

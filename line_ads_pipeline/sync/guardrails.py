@@ -135,11 +135,16 @@ def shrinkage_of_line_size(audience: CustomAudience, *, now: int) -> Shrinkage:
     return Shrinkage(was=size, left=max(0, (size or 0) - now), since="LINE's estimate")
 
 
-def foreign_finding(foreign: Iterable[UploadJob] | None) -> Finding:
+def foreign_finding(foreign: Iterable[UploadJob] | None, *, is_new: bool) -> Finding:
     """`foreign_uploads`: nobody else uploads to the audience; `None` where no sync is known to count from."""
-    if foreign is None:
-        message = "No earlier sync to this audience is known, so no upload can be foreign."
+    if is_new:
+        message = "The audience is new."
         return Finding(check="foreign_uploads", verdict="passed", message=message)
+    if foreign is None:
+        message = (
+            "No earlier sync to this audience is known here, so nobody can tell whether others upload to it."
+        )
+        return Finding(check="foreign_uploads", verdict="warning", message=message)
     jobs = list(foreign)
     if not jobs:
         message = "No upload from elsewhere since the last sync."

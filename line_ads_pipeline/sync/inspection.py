@@ -70,13 +70,14 @@ class Inspection:
                 at_most=self.limits.max_shrink,
             )
         else:
-            for check in ("min_identifiers", "max_shrink"):
-                yield Finding(
-                    check=check,
-                    verdict="warning",
-                    message="Nobody is left: the audience is deleted (when_empty: delete_audience).",
-                )
-        yield foreign_finding(self._foreign_jobs(audience, jobs))
+            deleted = "Nobody is left: the audience is deleted (when_empty: delete_audience)."
+            if tally.rows > 0:  # a join that broke gives rows of NULLs: that is not nobody
+                yield identifiers_finding(snapshot, tally, at_least=self.at_least)
+            else:
+                yield Finding(check="min_identifiers", verdict="warning", message=deleted)
+            yield Finding(check="max_shrink", verdict="warning", message=deleted)
+        is_new = audience is None
+        yield foreign_finding(self.foreign_jobs(audience, jobs), is_new=is_new)
 
     def _shrinkage(self, snapshot: Snapshot, audience: CustomAudience | None) -> Shrinkage | None:
         """What the mirror takes away; exact where the last confirmed snapshot is known."""
@@ -86,17 +87,15 @@ class Inspection:
         before = confirmed.snapshot
         try:
             left = before.count - self.records.store.count_common(self.records.audience, before, snapshot)
-        except (
-            SnapshotNotFound,
-            ValueError,
-        ):  # gone from the store, or of another form: at least so many left
+        except (SnapshotNotFound, ValueError):  # gone from the store, or of another form
             left = max(0, before.count - snapshot.count)
         return Shrinkage(was=before.count, left=left, since=f"run date {confirmed.partition}")
 
-    def _foreign_jobs(
+    def foreign_jobs(
         self, audience: CustomAudience | None, jobs: Sequence[UploadJob]
     ) -> list[UploadJob] | None:
-        latest = self.records.latest_sync()
+        """The uploads since the latest sync that are not of this store; None if no sync is known to count from."""
+        latest = self.records.latest_sync_to(self.destination)
         if audience is None or latest is None or latest.audience_id != audience.id:
             return None
         return foreign_jobs(
@@ -125,20 +124,22 @@ class Inspection:
             return Finding(check="destination", verdict="passed", message=f"The audience is {named}.")
         return Finding(check="destination", verdict="warning", message=message)
 
-
-def unfinished_finding(unfinished: Sync | None, given_up: Sync | None) -> Finding:
-    """`unfinished_sync`: what an earlier run left is finished, unless this run gives it up."""
-    if given_up is not None:
-        unsent = sum(chunk.count for chunk in given_up.chunks if chunk.state != "finished")
-        message = (
-            f"The sync {given_up.id} of the run date {given_up.partition} is given up: of its "
-            f"{given_up.snapshot.count:,} identifiers, {unsent:,} may not be in the audience. Overridden for this run."
+    def unfinished_finding(self, unfinished: Sync | None, given_up: Sync | None) -> Finding:
+        """`unfinished_sync`: what an earlier run left is finished, unless it is given up, or of another destination."""
+        left = given_up or (self.records.running_sync() if unfinished is None else None)
+        if left is None or not left.is_under_way:
+            named = "No sync was" if unfinished is None else f"The sync {unfinished.id} was"
+            return Finding(check="unfinished_sync", verdict="passed", message=f"{named} unfinished.")
+        unsent = sum(chunk.count for chunk in left.chunks if chunk.state != "finished")
+        why = (
+            "overridden for this run"
+            if given_up is not None
+            else f"audience {left.audience_id or 'that was being made'} is not the destination any more"
         )
         return Finding(
             check="unfinished_sync",
             verdict="warning",
-            message=message,
-            numbers={"identifiers": given_up.snapshot.count, "unfinished": unsent},
+            message=f"The sync {left.id} of the run date {left.partition} is given up: of its "
+            f"{left.snapshot.count:,} identifiers, {unsent:,} may not be in the audience ({why}).",
+            numbers={"identifiers": left.snapshot.count, "unfinished": unsent},
         )
-    message = "No sync was unfinished." if unfinished is None else f"The sync {unfinished.id} was unfinished."
-    return Finding(check="unfinished_sync", verdict="passed", message=message)

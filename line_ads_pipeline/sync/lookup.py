@@ -71,7 +71,8 @@ class AudienceLookup:
         name = self.destination.audience_name
         if self.destination.audience_id is None or name is None or name == audience.name:
             return audience
-        for other in audiences_of_our_name(self.client, self.destination):
+        other = next(iter(audiences_of_our_name(self.client, self.destination)), None)
+        if other is not None:
             raise NameTaken(audience.id, name, other.id)
         _log.info('audience %s "%s" is renamed to "%s"', audience.id, audience.name, name)
         self.records.check_lease()
@@ -100,4 +101,4 @@ class AudienceLookup:
         if unfinished is not None:
             self.records.conclude(unfinished, "superseded")
         if deletion["audience_id"] is not None:
-            self.records.forget_audience(self.destination)
+            self.records.record_audience(self.destination, None)

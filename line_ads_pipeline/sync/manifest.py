@@ -101,6 +101,16 @@ class Sync:
         return {job_id for chunk in self.chunks for job_id in chunk.job_ids}.union(self.known_job_ids)
 
     @property
+    def is_finished(self) -> bool:
+        """LINE has processed all of it."""
+        return all(chunk.state == "finished" for chunk in self.chunks)
+
+    @property
+    def waits_to_be_sent(self) -> bool:
+        """LINE gave up on a chunk, or its request failed, and nobody has sent it since."""
+        return any(chunk.state == "planned" and chunk.attempts for chunk in self.chunks)
+
+    @property
     def is_under_way(self) -> bool:
         """Something of it may have reached LINE."""
         return any(chunk.attempts for chunk in self.chunks)

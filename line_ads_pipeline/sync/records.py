@@ -57,24 +57,32 @@ class AudienceRecords:
         self.check_lease()
         self.store.write_document(document, "audiences", self.audience, *parts)
 
-    def record_audience(self, destination: Destination, audience_id: str) -> None:
-        """Note which audience in LINE the syncs to a destination go to."""
-        self._record_audience(destination, audience_id)
+    def record_audience(
+        self, destination: Destination, audience_id: str | None, *, sync_id: str | None = None
+    ) -> None:
+        """Note which audience in LINE the syncs to a destination go to, and the latest of them.
 
-    def forget_audience(self, destination: Destination) -> None:
-        """Note that the audience of a destination is gone, so that the next sync makes a new one."""
-        self._record_audience(destination, None)
-
-    def _record_audience(self, destination: Destination, audience_id: str | None) -> None:
+        Args:
+            destination: What the audience file names.
+            audience_id: None if it is gone, so that the next sync makes a new one.
+            sync_id: Of this audience file.
+        """
         self.check_lease()
         document = {"destination": destination.key, "audience_id": audience_id}
-        self.store.write_document(document, "destinations", destination.digest)
+        self.store.write_document(document | {"sync_id": sync_id}, "destinations", destination.digest)
         self.write(document, "destination")
 
     def recorded_audience(self, destination: Destination) -> str | None:
         """The audience that syncs to this very destination go to, once one has been found or made."""
         recorded = self.store.read_document("destinations", destination.digest)
         return recorded["audience_id"] if recorded else None
+
+    def latest_sync_to(self, destination: Destination) -> Sync | None:
+        """The latest sync of this audience file to a destination, whatever became of it."""
+        recorded = self.store.read_document("destinations", destination.digest)
+        sync_id = recorded.get("sync_id") if recorded else None
+        document = self.read("syncs", sync_id) if sync_id else None
+        return Sync.from_document(document) if document else None
 
     def save(self, sync: Sync) -> None:
         """Write a sync's manifest down."""
@@ -122,7 +130,7 @@ class AudienceRecords:
         return Confirmed(
             partition=document["partition"],
             snapshot=Snapshot.from_document(document["snapshot"]),
-            mode=document["mode"],
+            mode=document.get("mode", "mirror"),
         )
 
     def hold(self) -> Hold | None:
@@ -161,8 +169,8 @@ class AudienceRecords:
         """Remove the snapshots that nothing needs any more.
 
         The current one stays, as do the last confirmed one and those of an unfinished sync and a hold. Of the others,
-        digests stay for 30 days, the newest three run dates longer; plain mobile ad ids, being personal data as they are, go at
-        once, also those from before the identifier type was changed.
+        digests stay for 30 days, the newest three run dates longer; plain mobile ad ids, being personal data as they
+        are, go at once but for the newest run date's, also those from before the identifier type was changed.
         """
         confirmed, running, hold = self.read("confirmed"), self.running_sync(), self.hold()
         needed = {current.digest}
@@ -175,6 +183,7 @@ class AudienceRecords:
             for *_, run_date in run_dates[-_LOOKED_BACK:]
             if (kept := self.read("partitions", run_date))
         ]
+        needed |= {snapshot.digest for snapshot in snapshots[-1:]}
         now = datetime.now(UTC)
         if all(snapshot.record_width == DIGEST_WIDTH for snapshot in (*snapshots, current)):
             recent = {snapshot.digest for snapshot in snapshots[-KEPT_AT_LEAST:]}

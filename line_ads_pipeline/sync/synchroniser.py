@@ -4,7 +4,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -28,10 +28,11 @@ from line_ads_pipeline.sync.errors import (
     OnHold,
     Overtaken,
     RollbackOfAdd,
+    SyncError,
 )
 from line_ads_pipeline.sync.evidence import newest_creation, would_wipe
 from line_ads_pipeline.sync.guardrails import Finding, Guardrails, confirmation_finding
-from line_ads_pipeline.sync.inspection import Inspection, unfinished_finding
+from line_ads_pipeline.sync.inspection import Inspection
 from line_ads_pipeline.sync.lookup import AudienceLookup
 from line_ads_pipeline.sync.manifest import Confirmed, Hold, Sync, SyncMode, plan_chunks
 from line_ads_pipeline.sync.records import AudienceRecords
@@ -78,15 +79,18 @@ class Synchroniser:
     sleep: Callable[[float], None] = time.sleep
 
     @contextmanager
-    def alone(self, partition: str = "", *, rollback: bool = False, wait: bool = True) -> Iterator[Self]:
+    def alone(
+        self, partition: str = "", *, rollback: bool = False, gives_way: bool = True, wait: bool = True
+    ) -> Iterator[Self]:
         """Keep everybody else from writing to the audience, and give the synchroniser that may.
 
         Runs of one audience file take turns. A waiting mirror gives way to a newer one, by run date and then by time;
-        adds wait in order, since a snapshot that is passed over would leave people out.
+        adds wait in the order in which they came.
 
         Args:
             partition: The run date.
-            rollback: Goes before all that is no rollback.
+            rollback: Goes before all that is no rollback; of two the later one.
+            gives_way: To newer runs; one that somebody started with a wish of his own does not.
             wait: Until nobody else is at it.
 
         Raises:
@@ -98,8 +102,8 @@ class Synchroniser:
             with (
                 self.coordination.lease(
                     f"audience file {self.records.audience} in {self.records.store.identity}",
-                    rank=f"{rollback:d} {partition}",
-                    overtaking=self.mode == "mirror",
+                    rank="1" if rollback else f"0 {partition}",
+                    overtaking=self.mode == "mirror" and gives_way,
                     wait=wait,
                 ),
                 self.coordination.lease(f"audience {self.destination.digest}", wait=wait) as lease,
@@ -125,18 +129,36 @@ class Synchroniser:
         hold = self._hold(request, unfinished)
         if not request.rollback:
             self._check_is_not_older(request.partition, unfinished)
-        sends_nobody = self._sends_nobody(request)
-        if sends_nobody and unfinished is None:
+        if unfinished is None and self._sends_nobody(request):
             return self._sent_nobody(request, [hold])
         if unfinished is not None and unfinished.audience_id is None:
             # an audience may have been made by a request whose answer was lost: a second one must not be made
             self._uploader.settle(unfinished)
         audience, same_name = self._lookup.find(unfinished, recreate=request.recreate_audience)
+        with self._only_writer_to(audience):
+            return self._sync_to(audience, same_name, request, unfinished, hold)
+
+    def _only_writer_to(self, audience: CustomAudience | None) -> AbstractContextManager[object]:
+        """A lease by the audience's id: audience files may name one audience by id and by name."""
+        if audience is None:
+            return nullcontext()
+        return self.coordination.lease(f"audience {self.destination.ad_account_id} {audience.id}")
+
+    def _sync_to(
+        self,
+        audience: CustomAudience | None,
+        same_name: tuple[str, ...],
+        request: SyncRequest,
+        unfinished: Sync | None,
+        hold: Finding,
+    ) -> SyncResult:
+        """Go on with what is unfinished, finish it first, or begin in its place."""
+        sends_nobody = self._sends_nobody(request)
         given_up = unfinished if "unfinished_sync" in request.override else None
         own = [
             hold,
             self._inspection.destination_finding(audience, request),
-            unfinished_finding(unfinished, given_up),
+            self._inspection.unfinished_finding(unfinished, given_up),
         ]
         if given_up is not None:
             self._give_up(given_up, audience, for_nothing=sends_nobody)
@@ -148,7 +170,7 @@ class Synchroniser:
             self._finish_first(unfinished, audience, same_name)
             audience, same_name = self._lookup.find(None)
         elif unfinished is not None and sends_nobody:
-            self._complete(unfinished)
+            self._complete(unfinished, audience)
         return (
             self._sent_nobody(request, own)
             if sends_nobody
@@ -241,7 +263,7 @@ class Synchroniser:
         confirmed = self.records.confirmed(self.destination)
         newest = max(confirmed.partition if confirmed else "", unfinished.partition if unfinished else "")
         if partition < newest:
-            raise OlderThanConfirmed(partition, newest)
+            raise OlderThanConfirmed(partition, newest, mode=self.mode)
 
     def _complete_rollback(self, hold: Hold, unfinished: Sync | None) -> None:
         """Bring the audience to where it is held, if the run that was to do so did not come to its end."""
@@ -254,6 +276,11 @@ class Synchroniser:
             self._uploader.settle(unfinished)
         audience, same_name = self._lookup.find(unfinished)
         jobs = self._uploader.wait_until_idle(audience.id) if audience else ()
+        if self._inspection.foreign_jobs(audience, jobs) and (
+            unfinished is None or would_wipe(unfinished, jobs)
+        ):
+            _log.warning("the rollback is not completed, since others have uploaded to the audience")
+            return
         if hold.snapshot.count == 0:
             self._lookup.delete(audience, hold.snapshot, hold.partition)
             return
@@ -273,7 +300,9 @@ class Synchroniser:
         """The end of a run that has nobody to send, which is right for an add of no rows alone."""
         if self.mode == "mirror" or request.tally.rows > 0:
             raise NoValidIdentifiers(
-                rows=request.tally.rows, findings=[*findings, *self._inspection.of_nobody(request)]
+                rows=request.tally.rows,
+                may_delete=self.mode == "mirror" and self.destination.audience_id is None,
+                findings=[*findings, *self._inspection.of_nobody(request)],
             )
         return SyncResult(findings=tuple(findings))
 
@@ -285,14 +314,21 @@ class Synchroniser:
             self.records.conclude(unfinished, "superseded")
 
     def _goes_on(self, unfinished: Sync, snapshot: Snapshot, audience: CustomAudience | None) -> bool:
-        """Whether the unfinished sync brings this snapshot to this audience; what LINE has of it is waited for."""
+        """Whether the unfinished sync brings this snapshot to this audience; what LINE has of it is waited for.
+
+        One whose `REPLACE` is still to come does not go on: it begins anew, so that the guardrails look once more at
+        what it would remove.
+        """
         if unfinished.audience_id != (audience.id if audience else None):
             return False
         self._uploader.land(unfinished)
-        if unfinished.snapshot != snapshot or unfinished.mode != self.mode:
-            return False
-        _log.info("sync %s goes on where it stopped", unfinished.id)
-        return True
+        is_wanted = unfinished.snapshot == snapshot and unfinished.mode == self.mode
+        if is_wanted and (unfinished.mode == "add" or unfinished.chunks[0].state == "finished"):
+            _log.info("sync %s goes on where it stopped", unfinished.id)
+            return True
+        if unfinished.is_finished and not unfinished.replaced:  # all that was left to do was to write it down
+            self._confirm(unfinished)
+        return False
 
     def _finish_first(
         self, unfinished: Sync, audience: CustomAudience | None, same_name: tuple[str, ...]
@@ -330,23 +366,27 @@ class Synchroniser:
         ]
         if all(finding.verdict != "stopped" for finding in findings):
             return findings
-        unfinished = (
-            None if "unfinished_sync" in request.override else self.records.unfinished_sync(self.destination)
-        )
-        foreign = any(each.check == "foreign_uploads" and each.verdict == "stopped" for each in findings)
-        if unfinished is not None and not (foreign and would_wipe(unfinished, jobs)):
-            self._complete(unfinished)
+        unfinished = self.records.unfinished_sync(self.destination)
+        if unfinished is not None and not request.rollback and "unfinished_sync" not in request.override:
+            self._complete(unfinished, audience)
         raise GuardrailsStopped([*own, *findings])
 
-    def _complete(self, unfinished: Sync) -> None:
-        """Finish what passed its own guardrails, when nothing may take its place: no audience is left half sent."""
+    def _complete(self, unfinished: Sync, audience: CustomAudience | None) -> None:
+        """Finish what passed its own guardrails, when nothing may take its place: no audience is left half sent.
+
+        Not if that would remove what others have uploaded since.
+        """
         if not unfinished.is_under_way:
+            return
+        jobs = self._uploader.wait_until_idle(audience.id) if audience else ()
+        if would_wipe(unfinished, jobs) and self._inspection.foreign_jobs(audience, jobs):
+            _log.warning("sync %s is not finished, since others have uploaded to the audience", unfinished.id)
             return
         _log.warning("sync %s of run date %s is finished first", unfinished.id, unfinished.partition)
         try:
             self._carry_out(unfinished)
-        except SnapshotNotFound as error:
-            _log.warning("the people of run date %s cannot be sent any more: %s", unfinished.partition, error)
+        except (SnapshotNotFound, SyncError, LineAdsError) as error:  # the run fails for a reason of its own
+            _log.warning("sync %s could not be finished: %s", unfinished.id, error)
 
     def _begin(  # noqa: PLR0913, PLR0917 - what a manifest is made of
         self,
@@ -384,7 +424,7 @@ class Synchroniser:
             _log.info("sync %s takes the place of sync %s", sync.id, superseded.id)
             self.records.conclude(superseded, "superseded")
         if audience is not None:
-            self.records.record_audience(self.destination, audience.id)
+            self.records.record_audience(self.destination, audience.id, sync_id=sync.id)
         _log.info(
             "sync %s of %s begins: %s identifiers in %s chunks, %s",
             sync.id,
@@ -400,7 +440,7 @@ class Synchroniser:
         for _ in range(_BEGINNINGS):
             self._uploader.send(sync, wait_for_last=wait or self.wait_for_processing)
             if not sync.replaced:
-                if all(chunk.state == "finished" for chunk in sync.chunks):
+                if sync.is_finished:
                     self._confirm(sync)
                 return sync
             _log.warning("the members of audience %s were replaced meanwhile; sent again", sync.audience_id)
@@ -445,7 +485,7 @@ class Synchroniser:
 
     def _confirm(self, sync: Sync) -> None:
         if self.records.recorded_audience(self.destination) != sync.audience_id:
-            self.records.record_audience(self.destination, sync.audience_id or "")
+            self.records.record_audience(self.destination, sync.audience_id, sync_id=sync.id)
         # in this order: whoever is killed in between goes on with a sync that has nothing left to send
         self.records.confirm(
             self.destination, Confirmed(partition=sync.partition, snapshot=sync.snapshot, mode=sync.mode)

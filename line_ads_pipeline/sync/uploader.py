@@ -133,7 +133,7 @@ class Uploader:
             found = self._chunk_jobs(sync, chunk)
             if found.have_ended:
                 self._end(sync, chunk, found)
-        return all(chunk.state == "finished" for chunk in sync.chunks)
+        return sync.is_finished
 
     def wait_until_idle(self, audience_id: str) -> tuple[UploadJob, ...]:
         """The audience's jobs, once none is running: LINE takes one upload at a time.
@@ -208,6 +208,7 @@ class Uploader:
                     ),
                     audience_id=sync.audience_id,
                     name=sync.audience_name if sync.audience_id is None else None,
+                    before_each_attempt=self.records.check_lease,
                 )
             except LineAdsError as error:
                 if not error.may_have_taken_effect:
@@ -227,7 +228,7 @@ class Uploader:
         self.records.save(sync)
         if is_new:
             _log.info("LINE created audience %s", audience_id)
-            self.records.record_audience(self.destination, audience_id)
+            self.records.record_audience(self.destination, audience_id, sync_id=sync.id)
 
     def _settle(self, sync: Sync, chunk: Chunk) -> None:
         """Find out whether a chunk whose answer is unknown arrived; if it does not show in time, plan it anew."""

@@ -451,3 +451,50 @@ def test_a_mirror_after_adds_is_measured_by_lines_size_since_no_snapshot_holds_a
 
     with pytest.raises(GuardrailsStopped, match=r"Was 202 \(LINE's estimate\), would be 2: 200 leave"):
         sync(range(200, 202), max_shrink=0.5)
+
+
+@pytest.mark.parametrize("people", [range(100, 108), []], ids=["the same people", "nobody"])
+def test_a_mirror_whose_replace_is_still_to_come_does_not_wipe_what_others_sent_meanwhile(
+    simulator, sync, colleague, members_of, people
+):
+    first = sync(range(8), partition="2026-11-20")
+    simulator.inject(refused(skip=0))
+    with pytest.raises(RejectedRequest):
+        sync(range(100, 108))
+    colleague(range(50, 57), audience_id=first.audience_id)
+
+    with pytest.raises(GuardrailsStopped):
+        sync(people, rows=len(people))
+
+    assert simulator.members(first.audience_id) == members_of([*range(8), *range(50, 57)])
+
+
+def test_an_upload_from_elsewhere_is_noticed_when_the_destination_was_another_one_in_between(sync, colleague):
+    first = sync(range(8), partition="2026-11-19")
+    sync(range(8), partition="2026-11-20", audience_name="Another one")
+    colleague(range(50, 57), audience_id=first.audience_id)
+
+    with pytest.raises(GuardrailsStopped, match="foreign_uploads: 1 upload from elsewhere"):
+        sync(range(8))
+
+
+def test_of_an_audience_without_a_known_sync_nobody_can_tell_who_uploads(simulator, sync):
+    simulator.add_audience(ACCOUNT, name="VIP customers", members=["a" * 64], job_file_names=["theirs.txt"])
+
+    result = sync(range(8), adopt=True)
+
+    assert verdicts(result.findings)["foreign_uploads"] == "warning"
+
+
+def test_what_is_left_half_sent_where_the_destination_has_changed_is_told(simulator, sync):
+    sync(range(20, 22), partition="2026-11-20")
+    simulator.inject(refused(skip=1))
+    with pytest.raises(RejectedRequest):
+        sync(range(8))
+
+    result = sync(range(8), audience_name="Another one")
+
+    (finding,) = (finding for finding in result.findings if finding.check == "unfinished_sync")
+    assert finding.verdict == "warning"
+    assert "is given up: of its 8 identifiers, 5 may not be in the audience" in finding.message
+    assert "is not the destination any more" in finding.message

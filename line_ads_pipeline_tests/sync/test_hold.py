@@ -142,6 +142,20 @@ def test_a_rollback_that_a_guardrail_stops_leaves_no_hold(simulator, sync, membe
     assert simulator.members(result.audience_id) == members_of(OLDER)
 
 
+def test_a_rollback_that_a_guardrail_stops_does_not_finish_what_it_was_to_undo(simulator, sync, members_of):
+    first = sync(range(2), partition="2026-11-19", max_records=2)
+    sync(OLDER, partition="2026-11-20")
+    simulator.inject(Fault(call="upload", skip=1, status=400))
+    with pytest.raises(RejectedRequest):
+        sync(NEWER, partition="2026-11-21")
+    half = simulator.members(first.audience_id)
+
+    with pytest.raises(GuardrailsStopped, match="max_shrink"):
+        sync(range(2), partition="2026-11-19", rollback=True, max_shrink=0.5)
+
+    assert simulator.members(first.audience_id) == half != members_of(NEWER)
+
+
 def test_a_rollback_takes_the_place_of_a_newer_mirror_that_is_half_sent(simulator, sync, members_of):
     first = sync(OLDER, partition="2026-11-19")
     simulator.inject(Fault(call="upload", skip=1, status=400))

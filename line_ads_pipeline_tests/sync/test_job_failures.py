@@ -115,7 +115,7 @@ def test_an_add_that_always_fails_may_be_given_up(simulator, sync, members_of):
     assert simulator.members(first.audience_id) >= members_of([0, 1, *range(30, 33)])
     message = message_of(result.findings, "unfinished_sync")
     assert "run date 2026-11-20 is given up: of its 8 identifiers, 5 may not be in the audience" in message
-    assert "Overridden for this run." in message
+    assert "overridden for this run" in message
 
 
 def test_a_given_up_add_is_gone_for_good(simulator, sync, sent):

@@ -4,7 +4,8 @@ import pytest
 
 from line_ads_pipeline.line_ads import AudienceNotFound, LineAdsClient, NetworkError, RejectedRequest
 from line_ads_pipeline.simulator import DEMO_ACCESS_KEY, DEMO_SECRET_KEY, Fault
-from line_ads_pipeline.sync import GuardrailsStopped, NoValidIdentifiers
+from line_ads_pipeline.store import Tally
+from line_ads_pipeline.sync import GuardrailsStopped, NoValidIdentifiers, SyncRequest
 
 
 @pytest.fixture
@@ -93,7 +94,23 @@ def test_nobody_among_rows_that_were_all_skipped_is_refused(simulator, sync, nob
         nobody(rows=5, max_skipped=0.5)
     assert simulator.members(first.audience_id) == members_of(range(8))
 
-    assert nobody(rows=5, max_skipped=0.5, override=frozenset({"max_skipped"})).deleted_audience_id
+    overridden = frozenset({"max_skipped", "min_identifiers"})
+    assert nobody(rows=5, max_skipped=0.5, override=overridden).deleted_audience_id
+
+
+def test_rows_of_nothing_but_nulls_are_not_nobody(simulator, sync, snapshot_of, synchroniser, members_of):
+    """A join that broke gives such rows: the audience stays, unless somebody says that it is right."""
+    first = sync(range(8), partition="2026-11-20")
+    tally = Tally(rows=1_000_000, outcomes={"null": 1_000_000}, distinct=0, duplicates=0)
+    request = SyncRequest(snapshot=snapshot_of([]), tally=tally, partition="2026-11-21")
+
+    with (
+        synchroniser(when_empty="delete_audience").alone("2026-11-21") as mine,
+        pytest.raises(GuardrailsStopped, match=r"min_identifiers: There are no valid identifiers: .* 1,000,000 rows"),
+    ):
+        mine.sync(request)
+
+    assert simulator.members(first.audience_id) == members_of(range(8))
 
 
 def test_an_audience_that_somebody_else_uploads_to_is_not_deleted(simulator, sync, nobody, colleague):

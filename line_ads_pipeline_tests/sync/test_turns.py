@@ -38,15 +38,14 @@ def sql(coordination):
 class Run(threading.Thread):
     """A run of an audience in a thread of its own; `outcome` tells what became of it."""
 
-    def __init__(self, synchroniser, partition, turns, *, rollback=False) -> None:
+    def __init__(self, synchroniser, partition, turns, **how) -> None:
         super().__init__()
         self.outcome: object = "waits"
-        self._synchroniser, self._partition, self._turns = synchroniser, partition, turns
-        self._rollback = rollback
+        self._synchroniser, self._partition, self._turns, self._how = synchroniser, partition, turns, how
 
     def run(self) -> None:
         try:
-            with self._synchroniser.alone(self._partition, rollback=self._rollback):
+            with self._synchroniser.alone(self._partition, **self._how):
                 self._turns.append(self._partition)
                 self.outcome = "had its turn"
         except PassedOver as reason:
@@ -60,9 +59,10 @@ def queue(sql):
     def line_up(at_work, *arrivals) -> tuple[list[str], list[object]]:
         turns, runs = [], []
         with at_work.alone("2026-11-20"):
-            for synchroniser, partition, rollback in arrivals:
+            for synchroniser, partition, rollback, *patience in arrivals:
                 before = owners()
-                runs.append(Run(synchroniser, partition, turns, rollback=rollback))
+                how = {"rollback": rollback} | dict.fromkeys(patience, False)
+                runs.append(Run(synchroniser, partition, turns, **how))
                 runs[-1].start()
                 until(lambda before=before: runs[-1].outcome != "waits" or owners() - before)
             assert not turns
@@ -116,6 +116,60 @@ def test_a_rollback_goes_before_newer_mirrors_which_end(synchroniser, queue):
 
     assert turns == ["2026-11-19"]
     assert outcomes == [Overtaken, "had its turn", Overtaken]
+
+
+def test_of_two_rollbacks_the_one_that_was_asked_for_later_gets_its_turn(synchroniser, queue):
+    """Second thoughts count, also when they go further back."""
+    turns, _ = queue(
+        synchroniser(), (synchroniser(), "2026-11-20", True), (synchroniser(), "2026-11-10", True)
+    )
+
+    assert turns == ["2026-11-10"]
+
+
+def test_a_run_with_a_wish_of_its_own_does_not_give_way(synchroniser, queue):
+    """Else a scheduled run of the same date would end what somebody asked for, such as release_hold."""
+    turns, outcomes = queue(
+        synchroniser(),
+        (synchroniser(), "2026-11-21", False, "gives_way"),
+        (synchroniser(), "2026-11-21", False),
+    )
+
+    assert outcomes == ["had its turn"] * 2
+    assert len(turns) == 2
+
+
+def test_audience_files_that_name_one_audience_by_id_and_by_name_take_turns(
+    simulator, sync, coordination, sql
+):
+    first = sync(range(3), partition="2026-11-20")
+    before = len(simulator.requests)
+    by_name = threading.Thread(target=sync, args=(range(3),))
+
+    with coordination.lease(f"audience {ACCOUNT} {first.audience_id}"):  # as a sync by id holds it
+        by_name.start()
+        until(lambda: len(sql("SELECT owner FROM line_ads_claims WHERE slot IS NULL")) == 1)
+        assert all(request.method == "GET" for request in simulator.requests[before:])
+    by_name.join(timeout=20)
+
+    assert [request.action for request in simulator.requests[before:] if request.job_id] == ["REPLACE"]
+
+
+def test_an_upload_that_waited_while_its_lease_was_lost_is_not_sent(
+    simulator, sync, sql, monkeypatch, line_ads_client
+):
+    first = sync(range(3), partition="2026-11-20")
+    simulator.inject(Fault(call="upload", status=429, retry_after="0.5"))
+    monkeypatch.setattr(
+        line_ads_client._connection, "_sleep", lambda _seconds: sql("DELETE FROM line_ads_claims")
+    )
+    before = len(simulator.requests)
+
+    with pytest.raises(LeaseLost):
+        sync(range(10, 13))
+
+    assert [request.status for request in simulator.requests[before:] if request.method == "POST"] == [429]
+    assert len(simulator.members(first.audience_id)) == 3
 
 
 def test_adds_get_their_turns_in_the_order_of_arrival(synchroniser, queue):

@@ -53,7 +53,7 @@ class ConfirmationSensor:
                 return dg.SkipReason("All that was sent is confirmed.")
             resource = getattr(context.resources, self.audience.destination.credentials)
             # Dagster gives a tick a minute, and the next one asks again
-            line_ads = resource.model_copy(update={"retry_seconds": PATIENCE})
+            line_ads = resource.model_copy(update={"retry_seconds": min(resource.retry_seconds, PATIENCE)})
             failure: SyncError | None = None
             try:
                 with (
@@ -101,6 +101,8 @@ class ConfirmationSensor:
         if started:
             return dg.SkipReason(f"Run {started[0].run_id} was started to send on what LINE did not process.")
         is_worth_a_run = isinstance(failure, AudienceContended) or sync.chunks[-1].attempts < most_attempts
+        if failure is None and not is_worth_a_run:
+            return dg.SkipReason("LINE fails what was sent again and again: see the check confirmation.")
         events = []
         if failure is not None:
             description = f"{failure} A run is started for it." if is_worth_a_run else str(failure)

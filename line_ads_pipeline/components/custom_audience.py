@@ -142,8 +142,7 @@ def _send(
 ) -> tuple[SyncResult, dict[str, Any]]:
     """Bring the run date's snapshot to LINE, as soon as nobody else is at it."""
     run_date = context.partition_key
-    if not config.rollback:
-        leave_to_the_newest(context)
+    leave_to_the_newest(context)
     records = records_of(audience, context.resources)
     line_ads = getattr(context.resources, audience.destination.credentials)
     with (

@@ -86,7 +86,7 @@ def is_replaced(sync: Sync, jobs: Iterable[UploadJob]) -> bool:
 
 def would_wipe(sync: Sync, jobs: Iterable[UploadJob]) -> bool:
     """Whether to finish the sync would remove what others uploaded since it began: its `REPLACE` is still to come."""
-    return sync.chunks[0].state != "finished" or sync.replaced or is_replaced(sync, jobs)
+    return sync.would_replace or sync.replaced or is_replaced(sync, jobs)
 
 
 def foreign_jobs(

@@ -106,6 +106,11 @@ class Sync:
         return all(chunk.state == "finished" for chunk in self.chunks)
 
     @property
+    def would_replace(self) -> bool:
+        """Its `REPLACE` is still to come."""
+        return self.mode == "mirror" and self.chunks[0].state != "finished"
+
+    @property
     def waits_to_be_sent(self) -> bool:
         """LINE gave up on a chunk, or its request failed, and nobody has sent it since."""
         return any(chunk.state == "planned" and chunk.attempts for chunk in self.chunks)

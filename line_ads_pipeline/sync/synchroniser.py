@@ -163,6 +163,8 @@ class Synchroniser:
         if given_up is not None:
             self._give_up(given_up, audience, for_nothing=sends_nobody)
         elif unfinished is not None and self._goes_on(unfinished, request.snapshot, audience):
+            if unfinished.would_replace:
+                self._guard_again(request, audience, unfinished, own)
             self._apply_hold(request)
             unfinished.partition = request.partition
             return self._result(self._carry_out(unfinished), resumed=True, findings=own)
@@ -314,21 +316,33 @@ class Synchroniser:
             self.records.conclude(unfinished, "superseded")
 
     def _goes_on(self, unfinished: Sync, snapshot: Snapshot, audience: CustomAudience | None) -> bool:
-        """Whether the unfinished sync brings this snapshot to this audience; what LINE has of it is waited for.
-
-        One whose `REPLACE` is still to come does not go on: it begins anew, so that the guardrails look once more at
-        what it would remove.
-        """
+        """Whether the unfinished sync brings this snapshot to this audience; what LINE has of it is waited for."""
         if unfinished.audience_id != (audience.id if audience else None):
             return False
         self._uploader.land(unfinished)
-        is_wanted = unfinished.snapshot == snapshot and unfinished.mode == self.mode
-        if is_wanted and (unfinished.mode == "add" or unfinished.chunks[0].state == "finished"):
+        if unfinished.snapshot == snapshot and unfinished.mode == self.mode:
             _log.info("sync %s goes on where it stopped", unfinished.id)
             return True
         if unfinished.is_finished and not unfinished.replaced:  # all that was left to do was to write it down
             self._confirm(unfinished)
         return False
+
+    def _guard_again(
+        self,
+        request: SyncRequest,
+        audience: CustomAudience | None,
+        unfinished: Sync,
+        own: Sequence[Finding],
+    ) -> None:
+        """Look once more at what a `REPLACE` that is still to come would remove.
+
+        Raises:
+            GuardrailsStopped: Such as somebody else's upload since the sync began.
+        """
+        jobs = self._uploader.wait_until_idle(audience.id) if audience else ()
+        findings = self._guard(request, audience, jobs, own)
+        unfinished.findings = [finding.to_document() for finding in findings]
+        unfinished.known_job_ids = list(dict.fromkeys([*unfinished.known_job_ids, *(job.id for job in jobs)]))
 
     def _finish_first(
         self, unfinished: Sync, audience: CustomAudience | None, same_name: tuple[str, ...]
@@ -367,7 +381,8 @@ class Synchroniser:
         if all(finding.verdict != "stopped" for finding in findings):
             return findings
         unfinished = self.records.unfinished_sync(self.destination)
-        if unfinished is not None and not request.rollback and "unfinished_sync" not in request.override:
+        given_up = request.rollback or "unfinished_sync" in request.override
+        if unfinished is not None and not given_up and unfinished.snapshot != request.snapshot:
             self._complete(unfinished, audience)
         raise GuardrailsStopped([*own, *findings])
 

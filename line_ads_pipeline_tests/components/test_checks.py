@@ -157,7 +157,7 @@ def test_a_guardrail_that_stops_fails_the_run_before_anything_is_changed(project
 
     assert not result.success
     said = project.failure(result)
-    assert said.startswith(f"vip: a guardrail stopped the sync, and nothing was sent. {name}: ")
+    assert said.startswith(f"vip: a guardrail stopped the sync, and nothing of it was sent. {name}: ")
     assert words in said
     assert said.endswith(f"once with the run config override: [{name}].")
     assert {request.method for request in project.simulator.requests[before:]} == {"GET"}

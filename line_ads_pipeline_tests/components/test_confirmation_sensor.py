@@ -47,6 +47,7 @@ class Unwaited:
         return definitions.resolve_job_def("sync_vip").execute_in_process(
             instance=self.project.instance,
             partition_key=request.partition_key,
+            tags={"dagster/run_key": request.run_key},
             asset_selection=list(request.asset_selection),
             raise_on_error=False,
         )
@@ -151,12 +152,15 @@ def test_the_sensor_leaves_the_audience_to_a_run_that_is_at_work(working):
     assert not working.skips_because("A run is at work")
 
 
-def test_what_a_run_left_half_sent_is_left_to_the_next_run(unwaited):
+def test_what_a_run_left_half_sent_is_sent_on_by_a_run_that_the_sensor_starts(unwaited):
     unwaited.project.attributes["destination"]["max_records_per_upload"] = 1
     unwaited.simulator.inject(Fault(call="upload", skip=1, status=400, reasons=("INVALID_FILE_CONTENT",)))
     assert not unwaited.project.sync().success
 
-    assert unwaited.skips_because("a run has not sent all of it")
+    (request,) = unwaited.tick().run_requests
+    assert unwaited.execute(request).success
+    assert len(unwaited.project.members()) == 2
+    assert not unwaited.simulator.broken_rules
 
 
 def test_a_sync_that_line_failed_is_an_error_of_the_check_and_one_run(unwaited):
@@ -172,7 +176,19 @@ def test_a_sync_that_line_failed_is_an_error_of_the_check_and_one_run(unwaited):
     (request,) = result.run_requests
     assert request.partition_key == "2026-11-21"
     assert request.asset_selection == [AUDIENCE]
-    assert not getattr(unwaited.tick(), "run_requests", None), "once per failure"
+
+
+def test_a_request_that_was_lost_is_made_again_and_only_until_its_run_exists(unwaited):
+    """The tick that noted the failure may have died before its daemon kept the request."""
+    lose_the_job(unwaited)
+    (request,) = unwaited.tick().run_requests
+
+    (again,) = unwaited.tick().run_requests
+    assert (again.run_key, unwaited.tick().asset_events) == (request.run_key, [])
+    unwaited.simulator.inject(Fault(call="upload", status=400, reasons=("INVALID_FILE_CONTENT",)))
+    assert not unwaited.execute(again).success
+
+    assert unwaited.tick().run_requests[0].run_key != request.run_key
 
 
 def test_the_requested_run_mends_the_sync(unwaited):
@@ -214,7 +230,7 @@ def test_a_sync_that_line_fails_again_and_again_is_given_up_by_the_sensor(unwait
     assert not result.run_requests
     assert unwaited.evaluation(result).severity is dg.AssetCheckSeverity.ERROR
     assert unwaited.evaluation(result).description.endswith("override: [unfinished_sync].")
-    assert unwaited.skips_because("a run has not sent all of it")
+    assert unwaited.skips_because("again and again")
     assert unwaited.uploads() == 2
 
 

@@ -81,7 +81,7 @@ def test_a_run_of_an_older_run_date_ends_without_materialising_and_says_how_to_g
     result = project.run("line_custom_audience", now=project.noon(22))
 
     said = ended_without_a_sync(project, result)
-    assert "the run date 2026-11-21 is older than 2026-11-22, which was sent" in said
+    assert "the run date 2026-11-21 is older than 2026-11-22, of which something was sent" in said
     assert "rollback: true" in said
     assert not result.get_asset_check_evaluations()
     assert len(project.simulator.requests) == before

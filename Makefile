@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
-.PHONY: help install demo dev test bench lint clean
+.PHONY: help install demo dev test soak bench lint clean
 
 help: ## List the commands
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,9 @@ dev: $(INSTALLED) ## The Dagster UI, with the simulator behind it
 
 test: $(INSTALLED) ## The whole test suite
 	@$(BIN)/pytest
+
+soak: $(INSTALLED) ## Kill 200 syncs at random, start them again, and look what LINE holds in the end
+	@$(BIN)/python -m line_ads_pipeline_tests.kills.soak
 
 bench: $(INSTALLED) ## The benchmark: prints its tables and writes benchmarks/RESULTS.md
 	@$(BIN)/python -m benchmarks

@@ -106,7 +106,9 @@ def test_rows_of_nothing_but_nulls_are_not_nobody(simulator, sync, snapshot_of, 
 
     with (
         synchroniser(when_empty="delete_audience").alone("2026-11-21") as mine,
-        pytest.raises(GuardrailsStopped, match=r"min_identifiers: There are no valid identifiers: .* 1,000,000 rows"),
+        pytest.raises(
+            GuardrailsStopped, match=r"min_identifiers: There are no valid identifiers: .* 1,000,000 rows"
+        ),
     ):
         mine.sync(request)
 

@@ -60,7 +60,7 @@ class AudienceRecords:
     def record_audience(
         self, destination: Destination, audience_id: str | None, *, sync_id: str | None = None
     ) -> None:
-        """Note which audience in LINE the syncs to a destination go to, and the latest of them.
+        """Note which audience in LINE the syncs to a destination go to, and the latest that sent something.
 
         Args:
             destination: What the audience file names.
@@ -78,7 +78,7 @@ class AudienceRecords:
         return recorded["audience_id"] if recorded else None
 
     def latest_sync_to(self, destination: Destination) -> Sync | None:
-        """The latest sync of this audience file to a destination, whatever became of it."""
+        """The latest sync of this audience file that sent something to a destination, whatever became of it."""
         recorded = self.store.read_document("destinations", destination.digest)
         sync_id = recorded.get("sync_id") if recorded else None
         document = self.read("syncs", sync_id) if sync_id else None

@@ -439,7 +439,9 @@ class Synchroniser:
             _log.info("sync %s takes the place of sync %s", sync.id, superseded.id)
             self.records.conclude(superseded, "superseded")
         if audience is not None:
-            self.records.record_audience(self.destination, audience.id, sync_id=sync.id)
+            # what others sent is known to a sync only once it has sent something itself
+            before = self.records.latest_sync_to(self.destination)
+            self.records.record_audience(self.destination, audience.id, sync_id=before.id if before else None)
         _log.info(
             "sync %s of %s begins: %s identifiers in %s chunks, %s",
             sync.id,

@@ -221,13 +221,14 @@ class Uploader:
         return None
 
     def _accepted(self, sync: Sync, chunk: Chunk, audience_id: str) -> None:
-        """Note that LINE has the chunk, and from the first one on which audience is ours."""
+        """Note that LINE has the chunk, and from the first one on which audience is ours and which sync is its latest."""
         is_new = sync.audience_id is None
         sync.audience_id = audience_id
         chunk.state = "accepted"
         self.records.save(sync)
         if is_new:
             _log.info("LINE created audience %s", audience_id)
+        if chunk is sync.chunks[0]:
             self.records.record_audience(self.destination, audience_id, sync_id=sync.id)
 
     def _settle(self, sync: Sync, chunk: Chunk) -> None:

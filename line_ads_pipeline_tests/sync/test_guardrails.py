@@ -498,3 +498,21 @@ def test_what_is_left_half_sent_where_the_destination_has_changed_is_told(simula
     assert finding.verdict == "warning"
     assert "is given up: of its 8 identifiers, 5 may not be in the audience" in finding.message
     assert "is not the destination any more" in finding.message
+
+
+@pytest.mark.parametrize(
+    "second",
+    [{"mode": "add"}, {"override": frozenset({"foreign_uploads"})}],
+    ids=["an add", "a mirror that may not be stopped"],
+)
+def test_a_run_that_sent_nothing_does_not_make_an_upload_from_elsewhere_known(
+    simulator, sync, colleague, second
+):
+    first = sync(range(4), partition="2026-11-19")
+    colleague(range(50, 55), audience_id=first.audience_id)
+    simulator.inject(refused(skip=0))
+    with pytest.raises(RejectedRequest):
+        sync(range(5), partition="2026-11-20", **second)
+
+    with pytest.raises(GuardrailsStopped, match="foreign_uploads: 1 upload from elsewhere"):
+        sync(range(6))

@@ -173,6 +173,7 @@ def _hash_segment(
         SOURCE_STATE: described.get(SOURCE_STATE),
     }
     records.write(kept, "partitions", context.partition_key)
+    records.prune(snapshot)
     _warn_if_moved(context, "row count", described["row_count"], tally.rows)
     if not audience.source.checksum:  # reading the column once more is not worth a warning
         _warn_if_version_moved(audience, context, described["data_version"])

@@ -156,7 +156,6 @@ def _send(
             raise NothingToSend(run_date)
         check_usable(audience, records, kept, run_date, partitions.get_last_partition_key())
         snapshot = Snapshot.from_document(kept["snapshot"])
-        mine.records.prune(snapshot)  # here, where nobody else can begin a sync with what is removed
         result = mine.sync(config.to_request(snapshot, Tally(**kept["tally"]), run_date))
         mine.records.prune(snapshot)
     sent = {SOURCE_STATE: dg.MetadataValue.json(kept[SOURCE_STATE])} if kept.get(SOURCE_STATE) else {}

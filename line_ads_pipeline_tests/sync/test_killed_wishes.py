@@ -10,42 +10,12 @@ from line_ads_pipeline.line_ads import RejectedRequest
 from line_ads_pipeline.simulator import Fault
 from line_ads_pipeline.store import Store
 from line_ads_pipeline.sync import AudienceRecords, OnHold
+from line_ads_pipeline_tests.sync.killer import Killed, Killer
 
 NOBODY, OLDER, NEWER, HALF_SENT, LATER = range(0), range(4), range(2, 6), range(3, 10), range(20, 24)
 CALLS = {"before": ["list_audiences", "upload_jobs", "upload", "delete"], "after": ["upload", "delete"]}
 """After a call that only reads is the same moment as before the next call."""
 LEAST_CALLS = {"before": 6, "after": 3}
-
-
-class Killed(BaseException):
-    """The process ends here, without a chance to clean up."""
-
-
-class Killer:
-    """Ends the process before or after one of the calls that leave it."""
-
-    def __init__(self, patched, *, call: int, when: str) -> None:
-        self.killed = False
-        self._patched, self._call, self._when = patched, call, when
-        self._calls = itertools.count(1)
-
-    def watch(self, owner: object, name: str) -> None:
-        original = getattr(owner, name)
-
-        def call(*args, **kwargs):
-            number = next(self._calls)
-            if (number, self._when) == (self._call, "before"):
-                self.die()
-            answer = original(*args, **kwargs)
-            if (number, self._when) == (self._call, "after"):
-                self.die()
-            return answer
-
-        self._patched.setattr(owner, name, call)
-
-    def die(self) -> None:
-        self.killed = True
-        raise Killed
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ LINE trims, lower-cases and hashes; an address has at most 120 characters. The g
 before the `@` and letter-digit-hyphen labels (RFC 5890) behind it.
 """
 
+from functools import partial
 from typing import Final
 
 import polars as pl
@@ -11,6 +12,7 @@ import polars as pl
 from line_ads_pipeline.identifiers.digests import given_digest, outcome_of_rest
 from line_ads_pipeline.identifiers.outcomes import outcome
 from line_ads_pipeline.identifiers.rules import EmailRules
+from line_ads_pipeline.identifiers.stages import read_in_stages
 from line_ads_pipeline.identifiers.text import has_wide_characters, trim
 
 MOST_CHARACTERS: Final = 120
@@ -28,29 +30,35 @@ def read_emails(texts: pl.LazyFrame, rules: EmailRules) -> pl.LazyFrame:
 
     `normalised` is the address to hash, or the digest that was given as 64 hex digits, else NULL.
     """
-    text, rest = pl.col("text"), pl.col("rest")
-    right = text.str.contains(_ADDRESS) & (text.str.len_bytes() <= MOST_CHARACTERS)
-    if rules.strict_line_characters:
-        right &= text.str.contains(_LINE_CHARACTERS)
+    # Most addresses in most tables are as they have to be.
+    return read_in_stages(
+        texts, accepted=_is_address(rules), accepted_as="hashed", others=partial(_read_untidy, rules=rules)
+    )
+
+
+def _read_untidy(texts: pl.LazyFrame, rules: EmailRules) -> pl.LazyFrame:
+    tidy = texts.select(text=trim(pl.col("text"), compose=True).str.to_lowercase())
+    return read_in_stages(tidy, accepted=_is_address(rules), accepted_as="hashed", others=_read_rest)
+
+
+def _read_rest(texts: pl.LazyFrame) -> pl.LazyFrame:
+    """Tidy texts that are no address to send: digests, and why the others are skipped."""
+    text = pl.col("text")
     reason = (
-        pl.when(~rest.str.contains("@", literal=True))
+        pl.when(~text.str.contains("@", literal=True))
         .then(outcome("not_an_email_address"))
-        .when(has_wide_characters(rest))
+        .when(has_wide_characters(text))
         .then(outcome("non_ascii"))
-        .when(~rest.str.contains(_ADDRESS))
+        .when(~text.str.contains(_ADDRESS))
         .then(outcome("not_an_email_address"))
-        .when(rest.str.len_bytes() > MOST_CHARACTERS)
+        .when(text.str.len_bytes() > MOST_CHARACTERS)
         .then(outcome("too_long"))
         .otherwise(outcome("not_line_characters"))
     )
-    return (
-        texts.select(text=trim(text, compose=True).str.to_lowercase())
-        .with_columns(address=pl.when(right).then(text))
-        .with_columns(rest=pl.when(pl.col("address").is_null()).then(text))
-        .select(
-            normalised=pl.coalesce("address", given_digest(rest)),
-            outcome=pl.when(pl.col("address").is_not_null())
-            .then(outcome("hashed"))
-            .otherwise(outcome_of_rest(rest, text, reason)),
-        )
-    )
+    return texts.select(normalised=given_digest(text), outcome=outcome_of_rest(text, text, reason))
+
+
+def _is_address(rules: EmailRules) -> pl.Expr:
+    text = pl.col("text")
+    right = text.str.contains(_ADDRESS) & (text.str.len_bytes() <= MOST_CHARACTERS)
+    return right & text.str.contains(_LINE_CHARACTERS) if rules.strict_line_characters else right

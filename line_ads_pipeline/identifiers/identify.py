@@ -1,14 +1,16 @@
 """From a column of raw values to identifiers that LINE understands."""
 
+from collections.abc import Sequence
 from typing import assert_never
 
 import polars as pl
 
-from line_ads_pipeline.identifiers.digests import digest_bytes, sha256_hex
+from line_ads_pipeline.identifiers.digests import bytes_of_hex, sha256
 from line_ads_pipeline.identifiers.email import read_emails
 from line_ads_pipeline.identifiers.ifa import read_ifas
 from line_ads_pipeline.identifiers.phone import read_phones
 from line_ads_pipeline.identifiers.rules import EmailRules, IfaRules, PhoneRules, Rules
+from line_ads_pipeline.identifiers.stages import placed
 from line_ads_pipeline.identifiers.text import as_text
 
 
@@ -26,13 +28,12 @@ def identify(segment: pl.LazyFrame, column: str, rules: Rules) -> pl.LazyFrame:
         UnsupportedIdentifierColumn: The column's type cannot hold identifiers safely.
         polars.exceptions.ColumnNotFoundError: The segment has no such column.
     """
-    normalised = pl.col("normalised")
     if isinstance(rules, IfaRules) and not rules.hash_ifa:
-        identifier = normalised.cast(pl.Binary)
+        identifier = pl.col("normalised").cast(pl.Binary)
     else:
-        fresh = pl.when(pl.col("outcome") == "hashed").then(normalised)
-        given = pl.when(pl.col("outcome") == "already_hashed").then(normalised)
-        identifier = digest_bytes(pl.coalesce(sha256_hex(fresh), given))
+        identifier = pl.map_batches(
+            ["normalised", "outcome"], _digests, return_dtype=pl.Binary, is_elementwise=True
+        )
     return normalise(segment, column, rules).select(identifier=identifier, outcome="outcome")
 
 
@@ -58,3 +59,13 @@ def normalise(segment: pl.LazyFrame, column: str, rules: Rules) -> pl.LazyFrame:
             return read_ifas(texts, rules)
         case _:
             assert_never(rules)
+
+
+def _digests(columns: Sequence[pl.Series]) -> pl.Series:
+    normalised, outcome = columns
+    fresh, given = outcome == "hashed", outcome == "already_hashed"
+    digests = placed(
+        (fresh, sha256(normalised.filter(fresh)).to_frame("digest")),
+        (given, bytes_of_hex(normalised.filter(given)).to_frame("digest")),
+    )
+    return digests.to_series()

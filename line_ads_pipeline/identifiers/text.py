@@ -1,8 +1,11 @@
 """A column of any kind as trimmed text."""
 
+from functools import partial
 from typing import Final
 
 import polars as pl
+
+from line_ads_pipeline.identifiers.stages import placed
 
 SPACES: Final = (
     "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
@@ -67,9 +70,19 @@ def trim(text: pl.Expr, *, compose: bool = False) -> pl.Expr:
     With `compose`, compatibility forms become ordinary ones first (Unicode NFKC): full-width and half-width
     letters, ligatures, the Kelvin sign.
     """
-    wide = has_wide_characters(text)
-    # A mask, not a branch: both sides of a `when` are computed, but NULLs cost next to nothing.
-    wide_text: pl.Expr = pl.when(wide).then(text)
-    if compose:
-        wide_text = wide_text.str.normalize("NFKC")
-    return pl.when(wide).then(wide_text.str.strip_chars(SPACES + INVISIBLE)).otherwise(text.str.strip_chars())
+    return text.map_batches(
+        partial(_trim_batch, compose=compose), return_dtype=pl.String, is_elementwise=True
+    )
+
+
+def _trim_batch(texts: pl.Series, *, compose: bool) -> pl.Series:
+    text = pl.col("text")
+    rows = texts.to_frame("text")
+    wide = rows.select(has_wide_characters(text).fill_null(value=False)).to_series()
+    narrow = rows.filter(~wide).select(text.str.strip_chars())
+    if len(narrow) == len(rows):
+        return narrow.to_series()
+    composed = text.str.normalize("NFKC") if compose else text
+    return placed(
+        (~wide, narrow), (wide, rows.filter(wide).select(composed.str.strip_chars(SPACES + INVISIBLE)))
+    ).to_series()

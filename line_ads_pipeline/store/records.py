@@ -6,10 +6,11 @@ Two digests are the same member when their bytes are equal, two mobile ad ids wh
 import binascii
 import struct
 from collections.abc import Iterator
-from typing import cast
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from line_ads_pipeline.store.disk import Bytes
 from line_ads_pipeline.store.errors import InvalidRecords
@@ -23,10 +24,21 @@ IFA_WIDTH = 36
 PARTS = 64
 """Members are split into so many parts that one after the other fits into memory and much of it into caches."""
 
-_BLOCK_RECORDS = 1 << 15
 _CACHED_RECORDS = 1 << 11
 """So few at a time stay in the processor's caches: twice as fast as a whole block."""
-_UUID = "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
+
+_LOWER = 0x20
+"""The bit that makes a letter small, and is set in digits and hyphens anyway."""
+
+_HYPHENS = (8, 13, 18, 23)
+_HEX_VALUES = np.array(
+    [int(chr(byte), 16) if chr(byte) in "0123456789abcdefABCDEF" else 255 for byte in range(256)],
+    dtype=np.uint8,
+)
+_NO_HEX_DIGIT = 255
+
+Rows = NDArray[np.uint8]
+"""Records, one below the other, in memory that they share with what they were made from where that is possible."""
 
 
 def line_bytes(width: int) -> int:
@@ -47,44 +59,50 @@ def split(identifiers: pl.Series, *, width: int) -> Iterator[tuple[int, Bytes]]:
     Raises:
         InvalidRecords: An identifier is neither a digest nor a UUID, whichever the width calls for.
     """
-    packed = _packed(identifiers, width)
-    if packed is None:
-        form = "SHA-256 digests of 32 bytes" if width == DIGEST_WIDTH else "mobile ad ids in UUID form"
-        raise InvalidRecords(
-            f"not all identifiers are {form}: check the identifier's type in the audience file"
-        )
-    for (part,), group in packed.partition_by("part", as_dict=True, include_key=False).items():
-        yield cast("int", part), _bytes(group["record"])
+    if not (identifiers.bin.size() == width).all():
+        raise _invalid(width)
+    rows = _packed(identifiers, width)
+    part = _leading_bytes(rows) // (256 // PARTS)
+    apart = _taken(rows, np.argsort(part, kind="stable"))
+    start = 0
+    for number, count in enumerate(np.bincount(part, minlength=PARTS).tolist()):
+        if count:
+            yield number, apart[start : start + count].reshape(-1).data
+        start += count
 
 
-def in_order(records: bytes, *, width: int) -> Iterator[Bytes]:
-    """Sort records by member and keep one of each: of several spellings the one with the smallest bytes.
-
-    Members are compared by their first eight bytes as one integer, and in full only where those tie.
-    """
-    record = pl.col("record")
-    identity = {"record": record} if width == DIGEST_WIDTH else {"member": _member(width), "record": record}
-    first, *_ = identity
-    distinct = (
-        _frame(records, width)
-        .select(
-            **identity, head=_member(width).bin.head(8).bin.reinterpret(dtype=pl.UInt64, endianness="big")
-        )
-        .sort("head", *identity)
-        .select(record.filter(pl.col(first).ne_missing(pl.col(first).shift())))
-        .to_series()
-    )
-    for start in range(0, len(distinct), _BLOCK_RECORDS):
-        block = distinct.slice(start, _BLOCK_RECORDS)
-        yield _bytes(block.bin.reinterpret(dtype=pl.Array(pl.UInt8, width)))
+def in_order(records: bytes, *, width: int) -> Bytes:
+    """Sort records by member and keep one of each: of several spellings the one with the smallest bytes."""
+    rows = _rows(records, width)
+    members = _members(rows)
+    head = _words(members[:, :8])[0]
+    order = np.argsort(head)
+    head = head[order]
+    repeated = np.zeros(
+        len(order) + 1, dtype=bool
+    )  # whether the first eight bytes are those of the record before
+    np.equal(head[1:], head[:-1], out=repeated[1:-1])
+    tied = np.flatnonzero(repeated[:-1] | repeated[1:])
+    if len(tied):
+        # the rest of their bytes decides; a subset in order takes the places that it had
+        candidates = order[tied]
+        keys = _words(members[candidates]) + (() if members is rows else _words(rows[candidates]))
+        order[tied] = candidates[np.lexsort(keys[::-1])]
+        later = np.flatnonzero(repeated[:-1])
+        same = (members[order[later]] == members[order[later - 1]]).all(axis=1)
+        order = np.delete(order, later[same])
+    return _taken(rows, order).reshape(-1).data
 
 
 def is_ascending(records: bytes, *, width: int) -> bool:
-    """Tell whether each member comes after the one before; bytes that are no text are no mobile ad ids."""
-    try:
-        return bool(_frame(records, width).select((_member(width) > _member(width).shift()).all()).item())
-    except pl.exceptions.ComputeError:
-        return False
+    """Tell whether each member comes after the one before."""
+    members = _members(_rows(records, width))
+    below = np.zeros(max(len(members) - 1, 0), dtype=bool)
+    equal = ~below
+    for word in _words(members):
+        below |= equal & (word[:-1] < word[1:])
+        equal &= word[:-1] == word[1:]
+    return bool(below.all())
 
 
 def members(records: bytes, *, width: int) -> bytes:
@@ -94,7 +112,9 @@ def members(records: bytes, *, width: int) -> bytes:
 
 def count_members(records: bytes, *, width: int) -> int:
     """Count the distinct ones of records that `members` gave."""
-    return _frame(records, width)["record"].n_unique()
+    count = len(records) // width
+    array = pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), count, [None, pa.py_buffer(records)])
+    return pl.Series(array).n_unique()
 
 
 def rendered(records: bytes, *, width: int) -> bytes:
@@ -109,42 +129,53 @@ def rendered(records: bytes, *, width: int) -> bytes:
     return b"\n".join((*lines, b""))
 
 
-def _packed(identifiers: pl.Series, width: int) -> pl.DataFrame | None:
-    """Arrays of bytes and the part each belongs to, or None if one identifier has another form."""
-    identifier = pl.col("identifier")
-    try:
-        packed = pl.DataFrame({"identifier": identifiers}).select(
-            record=identifier.bin.reinterpret(dtype=pl.Array(pl.UInt8, width)),
-            part=_leading_byte(identifier, width) // (256 // PARTS),
-        )
-    except pl.exceptions.ComputeError:
-        return None
-    return None if any(column.has_nulls() for column in packed) else packed
+def _packed(identifiers: pl.Series, width: int) -> Rows:
+    """Identifiers of one width side by side."""
+    array = identifiers.to_arrow(compat_level=pl.CompatLevel.oldest())
+    start = np.frombuffer(array.buffers()[1], dtype=np.int64)[array.offset] if len(array) else 0
+    values = np.frombuffer(array.buffers()[2] or b"", dtype=np.uint8)
+    return values[start : start + len(array) * width].reshape(-1, width)
 
 
-def _member(width: int) -> pl.Expr:
-    record = pl.col("record")
-    if width == DIGEST_WIDTH:
-        return record
-    return record.cast(pl.String).str.to_lowercase().cast(pl.Binary)
+def _leading_bytes(rows: Rows) -> Rows:
+    """The first byte of what each record stands for.
+
+    Raises:
+        InvalidRecords: A mobile ad id is no UUID.
+    """
+    if rows.shape[1] == DIGEST_WIDTH:
+        return rows[:, 0]
+    digits = np.delete(rows, _HYPHENS, axis=1)
+    values = _HEX_VALUES[digits]
+    if not ((rows[:, _HYPHENS] == ord("-")).all() and (values != _NO_HEX_DIGIT).all()):
+        raise _invalid(IFA_WIDTH)
+    return values[:, 0] * np.uint8(16) + values[:, 1]
 
 
-def _leading_byte(identifier: pl.Expr, width: int) -> pl.Expr:
-    """The first byte of what an identifier stands for; null when a mobile ad id is no UUID."""
-    if width == DIGEST_WIDTH:
-        return identifier.bin.get(0, null_on_oob=True)
-    uuid = pl.when(identifier.cast(pl.String).str.contains(_UUID)).then(identifier)
-    return uuid.bin.head(2).bin.decode("hex").bin.get(0)
+def _rows(records: bytes, width: int) -> Rows:
+    return np.frombuffer(records, dtype=np.uint8).reshape(-1, width)
 
 
-def _frame(records: bytes, width: int) -> pl.DataFrame:
-    """One column of records, over the same memory."""
-    count = len(records) // width
-    array = pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), count, [None, pa.py_buffer(records)])
-    return pl.DataFrame({"record": pl.from_arrow(array)})
+def _members(rows: Rows) -> Rows:
+    """Records in the form in which equal members have equal bytes."""
+    return rows if rows.shape[1] == DIGEST_WIDTH else rows | np.uint8(_LOWER)
 
 
-def _bytes(records: pl.Series) -> Bytes:
-    """The memory of a column of arrays of bytes."""
-    values = records.to_arrow().flatten()
-    return memoryview(values.buffers()[1])[values.offset : values.offset + len(values)]
+def _words(rows: Rows) -> tuple[NDArray[np.unsignedinteger], ...]:
+    """The columns of records as numbers that sort as their bytes do: eight bytes each, four at the end of an odd width."""
+    whole = rows.shape[1] // 8 * 8
+    words = list(np.ascontiguousarray(rows[:, :whole]).view(">u8").T)
+    rest = list(np.ascontiguousarray(rows[:, whole:]).view(">u4").T) if whole < rows.shape[1] else []
+    return tuple(column.astype(column.dtype.newbyteorder("=")) for column in words + rest)
+
+
+def _taken(rows: Rows, order: NDArray[np.intp]) -> Rows:
+    """Rows in another order: by words, since numpy would copy byte by byte."""
+    width = rows.shape[1]
+    wide = rows.view(np.uint64 if width % 8 == 0 else np.uint32)
+    return wide.take(order, axis=0).view(np.uint8).reshape(-1, width)
+
+
+def _invalid(width: int) -> InvalidRecords:
+    form = "SHA-256 digests of 32 bytes" if width == DIGEST_WIDTH else "mobile ad ids in UUID form"
+    return InvalidRecords(f"not all identifiers are {form}: check the identifier's type in the audience file")

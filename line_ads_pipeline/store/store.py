@@ -4,16 +4,18 @@ import hashlib
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from line_ads_pipeline.store.bucket import Bucket
 from line_ads_pipeline.store.chunk import SnapshotChunk
-from line_ads_pipeline.store.disk import WorkFile
+from line_ads_pipeline.store.disk import Bytes, WorkFile
 from line_ads_pipeline.store.errors import DocumentDamaged, InvalidName, SnapshotDamaged, SnapshotNotFound
 from line_ads_pipeline.store.folder import Folder
 from line_ads_pipeline.store.overlap import count_common
@@ -288,30 +290,36 @@ def _spread(identified: pl.LazyFrame, parts: list[WorkFile], width: int) -> tupl
     outcome = schema.get("outcome")
     if schema.get("identifier") != pl.Binary or not isinstance(outcome, pl.Enum):
         raise TypeError("a snapshot is made of a binary column identifier and an enum column outcome")
-    outcomes = dict.fromkeys(outcome.categories, 0)
+    counts = np.zeros(len(outcome.categories), dtype=np.int64)
     identifiers = 0
     rows = identified.select("identifier", "outcome")
     for batch in rows.collect_batches(chunk_size=_BATCH_ROWS, maintain_order=False, engine="streaming"):
-        for name, count in batch["outcome"].value_counts().iter_rows():
-            outcomes[name] += count
+        counts += np.bincount(batch["outcome"].to_physical().to_numpy(), minlength=len(counts))
         present = batch["identifier"].drop_nulls()
         identifiers += len(present)
         for part, records in split(present, width=width):
             parts[part].write(records)
-    return outcomes, identifiers
+    return dict(zip(outcome.categories, counts.tolist(), strict=True)), identifiers
 
 
 def _merge(parts: list[WorkFile], file: NewFile, width: int) -> tuple[str, int]:
     """Write the distinct members of each part after those of the one before; give the digest and the size."""
     digest = hashlib.sha256()
     size = 0
-    for part in parts:
-        records = part.read_back()
-        for block in in_order(records, width=width) if records else ():
-            digest.update(block)
-            file.write(block)
-            size += len(block)
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="sort-ahead") as pool:
+        ahead = pool.submit(_sorted_part, parts[0], width)
+        for following in [*parts[1:], None]:
+            records = ahead.result()
+            if following is not None:
+                ahead = pool.submit(_sorted_part, following, width)
+            digest.update(records)
+            file.write(records)
+            size += len(records)
     return digest.hexdigest(), size
+
+
+def _sorted_part(part: WorkFile, width: int) -> Bytes:
+    return in_order(part.read_back(), width=width)
 
 
 def _blocks(reader: Reader, width: int) -> Iterator[bytes]:

@@ -18,7 +18,7 @@ from line_ads_pipeline.identifiers import (
     UnsupportedIdentifierColumn,
     identify,
 )
-from line_ads_pipeline.identifiers.digests import bytes_of_hex
+from line_ads_pipeline.identifiers.digests import bytes_of_hex, sha256
 from line_ads_pipeline.identifiers.identify import normalise
 
 EVERY_RULES = {
@@ -225,25 +225,33 @@ def test_a_missing_column_is_named_together_with_those_there():
 
 @pytest.mark.parametrize("offset", range(5))
 @pytest.mark.parametrize("length", [0, 1, 7, 40])
-def test_hex_becomes_bytes_in_any_slice_and_among_nulls(offset, length):
-    digests = [hashlib.sha256(bytes([i])).hexdigest() if i % 3 else None for i in range(50)]
+def test_hex_becomes_bytes_in_any_slice(offset, length):
+    digests = [hashlib.sha256(bytes([i])).hexdigest() for i in range(50)]
     column = pl.concat([pl.Series(digests[:20]), pl.Series(digests[20:])], rechunk=False).slice(
         offset, length
     )
-    expected = [digest and bytes.fromhex(digest) for digest in digests[offset : offset + length]]
     found = bytes_of_hex(column)
     assert found.dtype == pl.Binary
-    assert found.to_list() == expected
+    assert found.to_list() == [bytes.fromhex(digest) for digest in digests[offset : offset + length]]
 
 
-def test_texts_hidden_by_a_mask_are_not_taken_for_hex():
-    texts = pl.DataFrame({"text": ["no hex at all, and long enough for a buffer of its own", "ab" * 32] * 20})
-    masked = texts.select(pl.when(pl.col("text").str.starts_with("ab")).then("text"))["text"]
-    assert bytes_of_hex(masked).to_list() == [None, b"\xab" * 32] * 20
+@pytest.mark.parametrize("length", [0, 1, 55, 56, 64, 120, 100_000])
+def test_texts_of_any_length_have_the_digest_of_hashlib(length):
+    texts = ["ü" * length, "a" * length, None, ""]
+    found = sha256(pl.Series("text", texts))
+    assert found.dtype == pl.Binary
+    assert found.to_list() == [
+        None if text is None else hashlib.sha256(text.encode()).digest() for text in texts
+    ]
 
 
-def test_bytes_of_nothing_but_nulls():
-    assert bytes_of_hex(pl.Series("hex", [None, None], dtype=pl.String)).to_list() == [None, None]
+@pytest.mark.parametrize("rows", [0, 1, 10_000, 70_000])
+def test_digests_are_in_the_order_of_their_texts(rows):
+    texts = pl.concat(
+        [pl.Series("text", [str(n)]) for n in range(min(rows, 2))]
+        + [pl.Series("text", [str(n) for n in range(2, rows)], dtype=pl.String)]
+    )
+    assert sha256(texts).to_list() == [hashlib.sha256(text.encode()).digest() for text in texts]
 
 
 def test_every_reason_is_explained_in_one_sentence():

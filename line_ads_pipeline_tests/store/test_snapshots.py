@@ -226,6 +226,8 @@ def test_an_error_of_the_plan_is_raised_as_it_is_and_leaves_nothing(tmp_path):
         pytest.param(b"a" * 64, DIGEST_WIDTH, id="digest in hex"),
         pytest.param(b"x" * 32, IFA_WIDTH, id="digest among mobile ad ids"),
         pytest.param(b"g" * 36, IFA_WIDTH, id="no hex digits"),
+        pytest.param(b"12345-678-1234-1234-1234-123456789ab", IFA_WIDTH, id="hyphens elsewhere"),
+        pytest.param(b"12345678-1234-1234-1234+123456789abc", IFA_WIDTH, id="no hyphen"),
         pytest.param(b"ab" + b"\xff" * 34, IFA_WIDTH, id="no text"),
         pytest.param(b"ab" + b"\n" * 34, IFA_WIDTH, id="line ends"),
     ],

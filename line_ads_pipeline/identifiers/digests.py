@@ -4,9 +4,11 @@ import binascii
 import hashlib
 from typing import Final
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 from datafusion import SessionConfig, SessionContext, col, functions
+from numpy.typing import NDArray
 
 from line_ads_pipeline.identifiers.outcomes import outcome
 from line_ads_pipeline.identifiers.rules import SHA256_BYTES
@@ -21,17 +23,26 @@ _OTHER_HASH: Final = (
 )
 
 
-def sha256(texts: pl.Series) -> pl.Series:
-    """The SHA-256 of each text's UTF-8 bytes, as 32 bytes; NULL gives NULL.
+Digests = NDArray[np.uint8]
+"""Digests, one below the other: an array of n rows and 32 columns."""
+
+
+def sha256(texts: pl.Series) -> Digests:
+    """The SHA-256 of each text's UTF-8 bytes; there must be no NULL.
 
     By Apache DataFusion, whose kernel gives bytes: hex digits, and bytes made of them, would take three times as long.
     A context of its own for each batch costs a millisecond and leaves nothing of the texts behind.
     """
     config = SessionConfig().with_target_partitions(1).with_batch_size(max(1, len(texts)))
     frame = SessionContext(config).from_arrow(texts.to_frame("text"))
-    return pl.DataFrame(
-        frame.select(functions.sha256(col("text")).alias(texts.name)), schema={texts.name: pl.Binary}
-    ).to_series()
+    # collect() lets go of the interpreter's lock; handing the frame to Polars would not
+    batches = frame.select(functions.sha256(col("text"))).collect()
+    arrays = [batch.column(0) for batch in batches]
+    values = [
+        memoryview(array.buffers()[2])[SHA256_BYTES * array.offset :][: SHA256_BYTES * len(array)]
+        for array in arrays
+    ]
+    return _digests(values[0] if len(values) == 1 else b"".join(values))
 
 
 def is_sha256(lower_text: pl.Expr) -> pl.Expr:
@@ -72,12 +83,21 @@ def outcome_of_rest(rest: pl.Expr, text: pl.Expr, otherwise: pl.Expr) -> pl.Expr
     )
 
 
-def bytes_of_hex(digests: pl.Series) -> pl.Series:
-    """Digests of 64 hex digits, without NULLs, as 32 bytes each: one C call over the buffer of the whole batch."""
-    array = digests.to_arrow(compat_level=pl.CompatLevel.oldest())
+def digests_of_hex(texts: pl.Series) -> Digests:
+    """The bytes of digests of 64 hex digits each; there must be no NULL. One C call over the batch's whole buffer."""
+    array = texts.to_arrow(compat_level=pl.CompatLevel.oldest())
     first, last = array.offset * _HEX_DIGITS, (array.offset + len(array)) * _HEX_DIGITS
-    data = binascii.unhexlify(memoryview(array.buffers()[2] or b"")[first:last])
+    return _digests(binascii.unhexlify(memoryview(array.buffers()[2] or b"")[first:last]))
+
+
+def as_column(digests: Digests, known: NDArray[np.bool_]) -> pl.Series:
+    """Digests as a Polars column, with NULL where one is not known."""
+    mask = pa.py_buffer(np.packbits(known, bitorder="little"))
     fixed = pa.FixedSizeBinaryArray.from_buffers(
-        pa.binary(SHA256_BYTES), len(array), [None, pa.py_buffer(data)]
+        pa.binary(SHA256_BYTES), len(digests), [mask, pa.py_buffer(digests)]
     )
-    return pl.Series(digests.name, fixed, dtype=pl.Binary)
+    return pl.Series(fixed, dtype=pl.Binary)
+
+
+def _digests(data: bytes | memoryview) -> Digests:
+    return np.frombuffer(data, dtype=np.uint8).reshape(-1, SHA256_BYTES)

@@ -4,7 +4,6 @@ LINE trims, lower-cases and hashes; an address has at most 120 characters. The g
 before the `@` and letter-digit-hyphen labels (RFC 5890) behind it.
 """
 
-from functools import partial
 from typing import Final
 
 import polars as pl
@@ -12,8 +11,8 @@ import polars as pl
 from line_ads_pipeline.identifiers.digests import given_digest, outcome_of_rest
 from line_ads_pipeline.identifiers.outcomes import outcome
 from line_ads_pipeline.identifiers.rules import EmailRules
-from line_ads_pipeline.identifiers.stages import read_in_stages
-from line_ads_pipeline.identifiers.text import has_wide_characters, trim
+from line_ads_pipeline.identifiers.stages import Reader, decide
+from line_ads_pipeline.identifiers.text import has_wide_characters, trimmed
 
 MOST_CHARACTERS: Final = 120
 
@@ -25,23 +24,34 @@ _ADDRESS: Final = rf"^(?:{_ATOM}(?:\.{_ATOM})*@(?:{_LABEL}\.)+{_LABEL}|{_ATOM}(?
 _LINE_CHARACTERS: Final = r"^[a-z0-9_.@-]*$"
 
 
-def read_emails(texts: pl.LazyFrame, rules: EmailRules) -> pl.LazyFrame:
-    """From a frame of one column `text` to `normalised` and `outcome`, row by row.
+def email_reader(rules: EmailRules) -> Reader:
+    """Make what reads a batch of e-mail addresses.
 
     `normalised` is the address to hash, or the digest that was given as 64 hex digits, else NULL.
     """
-    # Most addresses in most tables are as they have to be.
-    return read_in_stages(
-        texts, accepted=_is_address(rules), accepted_as="hashed", others=partial(_read_untidy, rules=rules)
-    )
+    address = _address(rules)
+
+    def read(batch: pl.DataFrame) -> pl.DataFrame:
+        # most addresses in most tables are as they have to be
+        return decide(batch, address, decided_as="hashed", others=read_untidy)
+
+    def read_untidy(batch: pl.DataFrame) -> pl.DataFrame:
+        tidy = trimmed(batch, compose=True).with_columns(pl.col("text").str.to_lowercase())
+        return decide(tidy, address, decided_as="hashed", others=_read_rest)
+
+    return read
 
 
-def _read_untidy(texts: pl.LazyFrame, rules: EmailRules) -> pl.LazyFrame:
-    tidy = texts.select(text=trim(pl.col("text"), compose=True).str.to_lowercase())
-    return read_in_stages(tidy, accepted=_is_address(rules), accepted_as="hashed", others=_read_rest)
+def _address(rules: EmailRules) -> pl.Expr:
+    """The text where it is an address as it has to be."""
+    text = pl.col("text")
+    right = text.str.contains(_ADDRESS) & (text.str.len_bytes() <= MOST_CHARACTERS)
+    if rules.strict_line_characters:
+        right &= text.str.contains(_LINE_CHARACTERS)
+    return pl.when(right).then(text)
 
 
-def _read_rest(texts: pl.LazyFrame) -> pl.LazyFrame:
+def _read_rest(batch: pl.DataFrame) -> pl.DataFrame:
     """Tidy texts that are no address to send: digests, and why the others are skipped."""
     text = pl.col("text")
     reason = (
@@ -55,10 +65,4 @@ def _read_rest(texts: pl.LazyFrame) -> pl.LazyFrame:
         .then(outcome("too_long"))
         .otherwise(outcome("not_line_characters"))
     )
-    return texts.select(normalised=given_digest(text), outcome=outcome_of_rest(text, text, reason))
-
-
-def _is_address(rules: EmailRules) -> pl.Expr:
-    text = pl.col("text")
-    right = text.str.contains(_ADDRESS) & (text.str.len_bytes() <= MOST_CHARACTERS)
-    return right & text.str.contains(_LINE_CHARACTERS) if rules.strict_line_characters else right
+    return batch.select("row", normalised=given_digest(text), outcome=outcome_of_rest(text, text, reason))

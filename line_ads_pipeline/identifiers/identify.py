@@ -1,17 +1,20 @@
 """From a column of raw values to identifiers that LINE understands."""
 
-from collections.abc import Sequence
-from typing import assert_never
+from typing import Final, assert_never
 
+import numpy as np
 import polars as pl
 
-from line_ads_pipeline.identifiers.digests import bytes_of_hex, sha256
-from line_ads_pipeline.identifiers.email import read_emails
-from line_ads_pipeline.identifiers.ifa import read_ifas
-from line_ads_pipeline.identifiers.phone import read_phones
-from line_ads_pipeline.identifiers.rules import EmailRules, IfaRules, PhoneRules, Rules
-from line_ads_pipeline.identifiers.stages import placed
+from line_ads_pipeline.identifiers.digests import as_column, digests_of_hex, sha256
+from line_ads_pipeline.identifiers.email import email_reader
+from line_ads_pipeline.identifiers.ifa import ifa_reader
+from line_ads_pipeline.identifiers.outcomes import OUTCOME_DTYPE
+from line_ads_pipeline.identifiers.phone import phone_reader
+from line_ads_pipeline.identifiers.rules import SHA256_BYTES, EmailRules, IfaRules, PhoneRules, Rules
+from line_ads_pipeline.identifiers.stages import READING_DTYPE, Reader
 from line_ads_pipeline.identifiers.text import as_text
+
+_IDENTIFIED_DTYPE: Final = pl.Struct({"identifier": pl.Binary, "outcome": OUTCOME_DTYPE})
 
 
 def identify(segment: pl.LazyFrame, column: str, rules: Rules) -> pl.LazyFrame:
@@ -28,13 +31,18 @@ def identify(segment: pl.LazyFrame, column: str, rules: Rules) -> pl.LazyFrame:
         UnsupportedIdentifierColumn: The column's type cannot hold identifiers safely.
         polars.exceptions.ColumnNotFoundError: The segment has no such column.
     """
-    if isinstance(rules, IfaRules) and not rules.hash_ifa:
-        identifier = pl.col("normalised").cast(pl.Binary)
-    else:
-        identifier = pl.map_batches(
-            ["normalised", "outcome"], _digests, return_dtype=pl.Binary, is_elementwise=True
-        )
-    return normalise(segment, column, rules).select(identifier=identifier, outcome="outcome")
+    texts = _texts(segment, column)
+    read = _reader(rules)
+    is_hashed = not isinstance(rules, IfaRules) or rules.hash_ifa
+
+    def identify_batch(batch: pl.Series) -> pl.Series:
+        reading = read(_numbered(batch))
+        return (_hashed if is_hashed else _as_is)(reading).to_struct()
+
+    identified = pl.col("text").map_batches(
+        identify_batch, return_dtype=_IDENTIFIED_DTYPE, is_elementwise=True
+    )
+    return texts.select(identified=identified).select(pl.col("identified").struct.unnest())
 
 
 def normalise(segment: pl.LazyFrame, column: str, rules: Rules) -> pl.LazyFrame:
@@ -46,26 +54,57 @@ def normalise(segment: pl.LazyFrame, column: str, rules: Rules) -> pl.LazyFrame:
         UnsupportedIdentifierColumn: The column's type cannot hold identifiers safely.
         polars.exceptions.ColumnNotFoundError: The segment has no such column.
     """
+    texts = _texts(segment, column)
+    read = _reader(rules)
+
+    def normalise_batch(batch: pl.Series) -> pl.Series:
+        return read(_numbered(batch)).sort("row").drop("row").to_struct()
+
+    reading = pl.col("text").map_batches(normalise_batch, return_dtype=READING_DTYPE, is_elementwise=True)
+    return texts.select(reading=reading).select(pl.col("reading").struct.unnest())
+
+
+def _texts(segment: pl.LazyFrame, column: str) -> pl.LazyFrame:
     schema = segment.collect_schema()
     if column not in schema:
         raise pl.exceptions.ColumnNotFoundError(f"no column {column!r} among {', '.join(schema.names())}")
-    texts = segment.select(text=as_text(column, schema[column]))
+    return segment.select(text=as_text(column, schema[column]))
+
+
+def _reader(rules: Rules) -> Reader:
     match rules:
         case EmailRules():
-            return read_emails(texts, rules)
+            return email_reader(rules)
         case PhoneRules():
-            return read_phones(texts, rules)
+            return phone_reader(rules)
         case IfaRules():
-            return read_ifas(texts, rules)
+            return ifa_reader(rules)
         case _:
             assert_never(rules)
 
 
-def _digests(columns: Sequence[pl.Series]) -> pl.Series:
-    normalised, outcome = columns
-    fresh, given = outcome == "hashed", outcome == "already_hashed"
-    digests = placed(
-        (fresh, sha256(normalised.filter(fresh)).to_frame("digest")),
-        (given, bytes_of_hex(normalised.filter(given)).to_frame("digest")),
+def _numbered(texts: pl.Series) -> pl.DataFrame:
+    return pl.DataFrame({"row": pl.int_range(len(texts), dtype=pl.UInt32, eager=True), "text": texts})
+
+
+def _as_is(reading: pl.DataFrame) -> pl.DataFrame:
+    return reading.sort("row").select(identifier=pl.col("normalised").cast(pl.Binary), outcome="outcome")
+
+
+def _hashed(reading: pl.DataFrame) -> pl.DataFrame:
+    """The rows of a reading in their order, hashed: each digest is written to where its row is."""
+    digests = np.zeros((len(reading), SHA256_BYTES // 8), dtype=np.uint64)
+    known = np.zeros(len(reading), dtype=np.bool_)
+    for outcome, digests_of in (("hashed", sha256), ("already_hashed", digests_of_hex)):
+        chosen = reading.filter(pl.col("outcome") == outcome)
+        rows = chosen["row"].to_numpy()
+        digests[rows] = digests_of(chosen["normalised"]).view(np.uint64)
+        known[rows] = True
+    outcomes = np.empty(len(reading), dtype=np.uint8)
+    outcomes[reading["row"].to_numpy()] = reading["outcome"].to_physical().to_numpy()
+    return pl.DataFrame(
+        {
+            "identifier": as_column(digests.view(np.uint8), known),
+            "outcome": pl.Series(outcomes).cat.to(OUTCOME_DTYPE),
+        }
     )
-    return digests.to_series()

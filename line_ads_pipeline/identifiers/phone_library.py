@@ -1,6 +1,8 @@
 """The phone numbers that the vectorised rules leave open: one at a time, by the `phonenumbers` library."""
 
 import re
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Final, NamedTuple
 
 import phonenumbers
@@ -10,15 +12,14 @@ from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberFormat
 from line_ads_pipeline.identifiers.outcomes import OUTCOME_DTYPE
 from line_ads_pipeline.identifiers.rules import PhoneRules
 
-READING_DTYPE: Final = pl.Struct({"normalised": pl.String, "outcome": OUTCOME_DTYPE})
-
 FEWEST_GIVEN_DIGITS: Final = 5
 MOST_GIVEN_DIGITS: Final = 20
-_FEWEST_DIGITS: Final = 3
-_MOST_CHARACTERS: Final = 250  # the library's own limit
+FEWEST_DIGITS: Final = 3
+MOST_CHARACTERS: Final = 250  # the library's own limit
+_MOST_REMEMBERED: Final = 100_000
 
 # The words for an extension in the library's own list, and those of the countries where LINE is at home.
-_EXTENSION: Final = re.compile(
+EXTENSION: Final = re.compile(
     r"[\s,;(]*(?:;ext=|e?xt(?:ensi(?:on|\u00f3n))?n?|x|int|anexo"
     r"|\u5185\u7dda|\u5167\u7dda|\u5206\u6a5f|\u5206\u673a|\u8f49|\u8f6c|\u0e15\u0e48\u0e2d)[\s.:-]*[0-9]{1,10}[#)]?\s*$",
     re.IGNORECASE,
@@ -27,7 +28,7 @@ _PARAMETER: Final = re.compile(r";(?:isub|phone-context)=[^;]*", re.IGNORECASE)
 _LETTER: Final = re.compile(r"[^\W\d_]")
 _FIRST_DIGIT: Final = re.compile(r"[+0-9]")
 _ZEROS: Final = re.compile(r"0[\s().\[\]/-]*0[\s().\[\]/-]*(?=[1-9])")
-_DECIMAL: Final = re.compile(r"[+-]?[0-9]{6,}\.[0-9]{1,2}|[+-]?[0-9]+(?:\.[0-9]*)?e\+?[0-9]+", re.IGNORECASE)
+DECIMAL: Final = re.compile(r"[+-]?[0-9]{6,}\.[0-9]{1,2}|[+-]?[0-9]+(?:\.[0-9]*)?e\+?[0-9]+", re.IGNORECASE)
 
 
 class Reading(NamedTuple):
@@ -37,14 +38,23 @@ class Reading(NamedTuple):
     outcome: str
 
 
-def read_with_library(texts: pl.Series, rules: PhoneRules) -> pl.Series:
+def library_reader(rules: PhoneRules) -> Callable[[str], Reading]:
+    """`read_number` by these rules, which remembers what it read last, for the batches of one run."""
+    return lru_cache(_MOST_REMEMBERED)(partial(read_number, rules=rules))
+
+
+def read_with_library(texts: pl.Series, look_up: Callable[[str], Reading]) -> pl.Series:
     """Read a batch of trimmed texts, each distinct one once; NULL gives NULL.
+
+    Args:
+        texts: A column of text.
+        look_up: What `library_reader` gives.
 
     Returns:
         Structs of `normalised` and `outcome`, one for each text.
     """
     distinct = texts.drop_nulls().unique()
-    readings = [read_number(text, rules) for text in distinct]
+    readings = [look_up(text) for text in distinct]
     table = pl.DataFrame(
         {
             "text": distinct,
@@ -58,12 +68,12 @@ def read_with_library(texts: pl.Series, rules: PhoneRules) -> pl.Series:
 
 def read_number(text: str, rules: PhoneRules) -> Reading:
     """Read one trimmed text by the library's rules and ours, never raising what the text says."""
-    if len(text) > _MOST_CHARACTERS:
+    if len(text) > MOST_CHARACTERS:
         return Reading(None, "not_a_phone_number")
-    if _DECIMAL.fullmatch(text):
+    if DECIMAL.fullmatch(text):
         return Reading(None, "decimal_number")
     start = _FIRST_DIGIT.search(text)
-    body = _EXTENSION.sub("", text[start.start() :]) if start else ""
+    body = EXTENSION.sub("", text[start.start() :]) if start else ""
     # The library would dial letters as on a keypad, so that 090-XXXX-5678 became somebody else's number.
     if not body or "*" in text or _LETTER.search(_PARAMETER.sub("", body)):
         return Reading(None, "not_a_phone_number")
@@ -82,7 +92,7 @@ def _read_international(body: str, rules: PhoneRules) -> Reading:
         number = next(filter(phonenumbers.is_possible_number, marked), None)
     if number is not None:
         return Reading(_digits(number, rules), "hashed")
-    if sum(map(str.isdigit, body)) < _FEWEST_DIGITS:
+    if sum(map(str.isdigit, body)) < FEWEST_DIGITS:
         return Reading(None, "not_a_phone_number")
     if rules.default_country is None and not body.startswith("+"):
         return Reading(None, "no_country")

@@ -1,11 +1,8 @@
 """A column of any kind as trimmed text."""
 
-from functools import partial
 from typing import Final
 
 import polars as pl
-
-from line_ads_pipeline.identifiers.stages import placed
 
 SPACES: Final = (
     "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
@@ -64,25 +61,16 @@ def has_wide_characters(text: pl.Expr) -> pl.Expr:
     return text.str.len_bytes() != text.str.len_chars()
 
 
-def trim(text: pl.Expr, *, compose: bool = False) -> pl.Expr:
-    """The text without spaces and invisible marks around it.
+def trimmed(batch: pl.DataFrame, *, compose: bool = False) -> pl.DataFrame:
+    """A batch whose column `text` is without spaces and invisible marks around it; its rows come in another order.
 
     With `compose`, compatibility forms become ordinary ones first (Unicode NFKC): full-width and half-width
     letters, ligatures, the Kelvin sign.
     """
-    return text.map_batches(
-        partial(_trim_batch, compose=compose), return_dtype=pl.String, is_elementwise=True
-    )
-
-
-def _trim_batch(texts: pl.Series, *, compose: bool) -> pl.Series:
     text = pl.col("text")
-    rows = texts.to_frame("text")
-    wide = rows.select(has_wide_characters(text).fill_null(value=False)).to_series()
-    narrow = rows.filter(~wide).select(text.str.strip_chars())
-    if len(narrow) == len(rows):
-        return narrow.to_series()
+    wide = batch.select(has_wide_characters(text).fill_null(value=False)).to_series()
+    narrow = batch.filter(~wide).with_columns(text.str.strip_chars())
+    if len(narrow) == len(batch):
+        return narrow
     composed = text.str.normalize("NFKC") if compose else text
-    return placed(
-        (~wide, narrow), (wide, rows.filter(wide).select(composed.str.strip_chars(SPACES + INVISIBLE)))
-    ).to_series()
+    return pl.concat([narrow, batch.filter(wide).with_columns(composed.str.strip_chars(SPACES + INVISIBLE))])

@@ -75,23 +75,23 @@ def in_order(records: bytes, *, width: int) -> Bytes:
     """Sort records by member and keep one of each: of several spellings the one with the smallest bytes."""
     rows = _rows(records, width)
     members = _members(rows)
-    head = _words(members[:, :8])[0]
+    head = np.ndarray(len(rows), dtype=">u8", buffer=members, strides=(width,)).astype(np.uint64)
     order = np.argsort(head)
     head = head[order]
-    repeated = np.zeros(
-        len(order) + 1, dtype=bool
-    )  # whether the first eight bytes are those of the record before
-    np.equal(head[1:], head[:-1], out=repeated[1:-1])
-    tied = np.flatnonzero(repeated[:-1] | repeated[1:])
-    if len(tied):
-        # the rest of their bytes decides; a subset in order takes the places that it had
+    later = (
+        np.flatnonzero(head[1:] == head[:-1]) + 1
+    )  # whose first eight bytes are those of the record before
+    if len(later) == 0:
+        return _taken(rows, order).reshape(-1).data
+    if not _equal(rows, order[later], order[later - 1]).all():
+        # the rest of their bytes decides; these few, in order, take the places that they had
+        tied = np.union1d(later, later - 1)
         candidates = order[tied]
         keys = _words(members[candidates]) + (() if members is rows else _words(rows[candidates]))
         order[tied] = candidates[np.lexsort(keys[::-1])]
-        later = np.flatnonzero(repeated[:-1])
-        same = (members[order[later]] == members[order[later - 1]]).all(axis=1)
-        order = np.delete(order, later[same])
-    return _taken(rows, order).reshape(-1).data
+    kept = np.ones(len(order), dtype=bool)
+    kept[later] = ~_equal(members, order[later], order[later - 1])
+    return _taken(rows, order[kept]).reshape(-1).data
 
 
 def is_ascending(records: bytes, *, width: int) -> bool:
@@ -171,9 +171,17 @@ def _words(rows: Rows) -> tuple[NDArray[np.unsignedinteger], ...]:
 
 def _taken(rows: Rows, order: NDArray[np.intp]) -> Rows:
     """Rows in another order: by words, since numpy would copy byte by byte."""
-    width = rows.shape[1]
-    wide = rows.view(np.uint64 if width % 8 == 0 else np.uint32)
-    return wide.take(order, axis=0).view(np.uint8).reshape(-1, width)
+    return _wide(rows).take(order, axis=0).view(np.uint8)
+
+
+def _equal(rows: Rows, some: NDArray[np.intp], others: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Whether rows are equal, pair by pair."""
+    wide = _wide(rows)
+    return np.asarray((wide.take(some, axis=0) == wide.take(others, axis=0)).all(axis=1))
+
+
+def _wide(rows: Rows) -> NDArray[np.unsignedinteger]:
+    return rows.view(np.uint64 if rows.shape[1] % 8 == 0 else np.uint32)
 
 
 def _invalid(width: int) -> InvalidRecords:

@@ -14,15 +14,27 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from types import TracebackType
 from typing import Any, Self
 
+from benchmarks.openssl import openssl_version
+
 PROJECT = Path(__file__).parents[1]
-VERSIONS = ("dagster", "polars", "duckdb", "pydantic", "PyYAML")
+VERSIONS = (
+    "dagster",
+    "polars",
+    "datafusion",
+    "pyarrow",
+    "duckdb",
+    "phonenumbers",
+    "httpx",
+    "pydantic",
+    "PyYAML",
+)
 
 MEBIBYTE = 1024**2
 
@@ -67,6 +79,10 @@ class Measured:
             found=readings[-1].found,
         )
 
+    def scaled(self, factor: float) -> Self:
+        """As if it had taken so many times as long; memory stays as it was."""
+        return replace(self, wall=self.wall * factor, cpu=self.cpu * factor)
+
 
 class Stopwatch:
     """Times what happens within it, once."""
@@ -100,7 +116,8 @@ def race(contenders: Mapping[str, Sequence[str]], *, section: str, rounds: int) 
     """Let the contenders run one after the other, `rounds` times.
 
     Args:
-        contenders: By name, the function in the section's module and its arguments.
+        contenders: By name, the function in the section's module, or another module's as `module.function`, and its
+            arguments.
         section: The module.
         rounds: How often each runs; medians are taken.
 
@@ -120,7 +137,8 @@ def race(contenders: Mapping[str, Sequence[str]], *, section: str, rounds: int) 
 
 
 def _run(section: str, call: Sequence[str]) -> Reading:
-    command = [sys.executable, "-m", "benchmarks.harness", section, *call]
+    module, _, function = call[0].rpartition(".")
+    command = [sys.executable, "-m", "benchmarks.harness", module or section, function, *call[1:]]
     # one's own settings, LINE_ADS_SCHEDULES for instance, would change what is measured
     settings = {name: value for name, value in os.environ.items() if not name.startswith("LINE_ADS_")}
     ended = subprocess.run(command, cwd=PROJECT, env=settings, stdout=subprocess.PIPE, check=True, text=True)
@@ -139,13 +157,36 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(map(line, [header, rule, *rows]))
 
 
+def rates(measured: Mapping[str, Measured], *, what: str, rows: int) -> list[list[str]]:
+    """A header and rows for `table`, of contenders that all did the same so many rows."""
+    header = [what, "wall s", "rows a second", "CPU s", "peak MiB"]
+    return [
+        header,
+        *(
+            [
+                name,
+                f"{one.wall:.2f}",
+                f"{rows / one.wall:,.0f}",
+                f"{one.cpu:.2f}",
+                f"{one.peak_bytes / MEBIBYTE:,.0f}",
+            ]
+            for name, one in measured.items()
+        ),
+    ]
+
+
+def cores() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def machine() -> str:
     """What the figures were taken on: nothing that names the machine or its user."""
     packages = ", ".join(f"{package} {version(package)}" for package in VERSIONS)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1024**3
     return (
-        f"{_cpu_model()}, {len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} "
-        f"cores, {memory:.0f} GiB; {platform.system()}, Python {platform.python_version()}, {packages}"
+        f"{_cpu_model()}, {cores()} cores, {memory:.0f} GiB; {platform.system()}, Python {platform.python_version()}, "
+        f"{packages}, {openssl_version()}"
     )
 
 

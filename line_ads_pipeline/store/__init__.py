@@ -1,5 +1,6 @@
 """Immutable snapshots of identifiers, and the documents that point to them, in a folder or an object store."""
 
+from line_ads_pipeline.store.ahead import ChunksAhead
 from line_ads_pipeline.store.chunk import SnapshotChunk
 from line_ads_pipeline.store.errors import (
     DocumentDamaged,
@@ -18,6 +19,7 @@ from line_ads_pipeline.store.store import Store
 __all__ = [
     "DIGEST_WIDTH",
     "IFA_WIDTH",
+    "ChunksAhead",
     "DocumentDamaged",
     "InvalidName",
     "InvalidRecords",

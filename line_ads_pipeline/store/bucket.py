@@ -2,6 +2,7 @@
 
 import re
 import tempfile
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -129,33 +130,48 @@ class _BucketFile:
 
 
 class _BucketReader:
-    """Fetches the next range while the last one is used: a request takes long compared to its bytes."""
+    """Fetches the next ranges while the last one is used: a request takes long compared to its bytes."""
 
-    block_bytes = 4 << 20
+    block_bytes = 1 << 20
+    blocks_ahead = 4
 
     def __init__(self, bucket: Bucket, path: str, *, size: int, stop: int) -> None:
         self.size = size
         self._bucket = bucket
         self._path = path
         self._stop = stop
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead")
-        self._ahead: tuple[int, int, Future[bytes]] | None = None
+        self._pool = ThreadPoolExecutor(max_workers=self.blocks_ahead, thread_name_prefix="read-ahead")
+        self._ahead: deque[tuple[int, int, Future[bytes]]] = deque()
 
     def read_at(self, offset: int, size: int) -> bytes:
         end = offset + size
-        if self._ahead and self._ahead[:2] == (offset, end):
-            block = self._ahead[2].result()
+        fetched = None
+        if self._ahead and self._ahead[0][:2] == (offset, end):
+            *_, fetched = self._ahead.popleft()
         else:
-            block = self._bucket.read_range(self._path, offset, end)
-        self._ahead = None
-        if end < self._stop:
-            next_end = min(end + size, self._stop)
-            future = self._pool.submit(self._bucket.read_range, self._path, end, next_end)
-            self._ahead = (end, next_end, future)
-        return block
+            self._forget()
+        self._fetch_after(end, size)
+        # what failed while it was not needed yet may have passed; if not, the error is raised here and now
+        if fetched is not None and fetched.exception() is None:
+            return fetched.result()
+        return self._bucket.read_range(self._path, offset, end)
 
     def close(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._forget()
+        self._pool.shutdown(wait=False)
+
+    def _fetch_after(self, end: int, size: int) -> None:
+        start = self._ahead[-1][1] if self._ahead else end
+        while start < self._stop and len(self._ahead) < self.blocks_ahead:
+            stop = min(start + size, self._stop)
+            future = self._pool.submit(self._bucket.read_range, self._path, start, stop)
+            self._ahead.append((start, stop, future))
+            start = stop
+
+    def _forget(self) -> None:
+        for *_, future in self._ahead:
+            future.cancel()
+        self._ahead.clear()
 
 
 def _without_credentials(url: str) -> str:

@@ -1,20 +1,16 @@
 """A part of a snapshot as the text that LINE is sent."""
 
 import io
-from typing import TYPE_CHECKING
 
 from line_ads_pipeline.store.place import Reader, read_exactly
 from line_ads_pipeline.store.records import line_bytes, rendered
 
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
+class SnapshotChunk(io.BufferedIOBase):
+    """A read-only, seekable binary file of lines, rendered as they are read and as many as are asked for.
 
-class SnapshotChunk(io.BufferedReader):
-    """A read-only, seekable binary file of lines that are rendered as they are read.
-
-    It holds one block in memory, and from an object store the next one besides, whatever is read or sought.
-    `len()` is its size in bytes.
+    It holds one block of records in memory, and from an object store the next ones besides, whatever is read or
+    sought. `len()` is its size in bytes.
 
     Args:
         reader: The snapshot's file, closed with the chunk.
@@ -24,62 +20,88 @@ class SnapshotChunk(io.BufferedReader):
     """
 
     def __init__(self, reader: Reader, *, record_width: int, offset: int, count: int) -> None:
-        self._size = count * line_bytes(record_width)
-        super().__init__(_Lines(reader, record_width, offset, count), buffer_size=1 << 16)
+        super().__init__()
+        self._reader = reader
+        self._width = record_width
+        self._line_bytes = line_bytes(record_width)
+        self._start = offset * record_width
+        self._stop = (offset + count) * record_width
+        self._block_records = reader.block_bytes // record_width
+        self._size = count * self._line_bytes
+        self._position = 0
+        self._block_number = -1
+        self._block = b""
 
     def __len__(self) -> int:
         return self._size
 
-
-class _Lines(io.RawIOBase):
-    def __init__(self, reader: Reader, width: int, offset: int, count: int) -> None:
-        self._reader = reader
-        self._width = width
-        self._start = offset * width
-        self._stop = (offset + count) * width
-        self._block_records = reader.block_bytes // width
-        self._block_lines_bytes = self._block_records * line_bytes(width)
-        self._size = count * line_bytes(width)
-        self._position = 0
-        self._block_number = -1
-        self._lines = memoryview(b"")
-
     def readable(self) -> bool:
+        """Yes."""
         return True
 
     def seekable(self) -> bool:
+        """Yes."""
         return True
 
     def tell(self) -> int:
+        """The position in the text, in bytes."""
         return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Go to a position in the text, also beyond its end; nothing is read.
+
+        Raises:
+            ValueError: It is before the start.
+        """
         origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
         if origin + offset < 0:
             raise ValueError("a position before the start of the chunk")
         self._position = origin + offset
         return self._position
 
-    def readinto(self, buffer: "WriteableBuffer", /) -> int:
-        target = memoryview(buffer).cast("B")
-        if self._position >= self._size:
-            return 0
-        number, within = divmod(self._position, self._block_lines_bytes)
-        if number != self._block_number:
-            self._lines = memoryview(self._block(number))
-            self._block_number = number
-        part = self._lines[within : within + len(target)]
-        target[: len(part)] = part
-        self._position += len(part)
-        return len(part)
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Give the next `size` bytes of the text, all that is left if negative; fewer only at its end.
+
+        Raises:
+            SnapshotDamaged: The snapshot is shorter than it was when the chunk was opened.
+            StoreUnavailable: The place cannot be read.
+        """
+        end = self._size if size is None or size < 0 else min(self._position + size, self._size)
+        parts = []
+        while self._position < end:
+            parts.append(self.read1(end - self._position))
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def read1(self, size: int = -1, /) -> bytes:
+        """Give whole lines of one block of records, or what is left of a line that is longer than `size`.
+
+        So text is sent as it was rendered, without being cut or joined.
+        """
+        left = self._size - self._position
+        if left <= 0 or size == 0:
+            return b""
+        wanted = left if size < 0 else min(size, left)
+        line, within = divmod(self._position, self._line_bytes)
+        number, first = divmod(line, self._block_records)
+        self._go_to(number)
+        lines = (within + wanted) // self._line_bytes
+        records = self._block[first * self._width : (first + max(lines, 1)) * self._width]
+        text = rendered(records, width=self._width)
+        if within or not lines:
+            text = text[within : within + wanted]
+        self._position += len(text)
+        return text
 
     def close(self) -> None:
+        """Release the snapshot's file."""
         if not self.closed:
             self._reader.close()
-            self._lines = memoryview(b"")
+            self._block = b""
         super().close()
 
-    def _block(self, number: int) -> bytes:
-        start = self._start + number * self._block_records * self._width
-        size = min(self._block_records * self._width, self._stop - start)
-        return rendered(read_exactly(self._reader, start, size), width=self._width)
+    def _go_to(self, number: int) -> None:
+        if number != self._block_number:
+            start = self._start + number * self._block_records * self._width
+            size = min(self._block_records * self._width, self._stop - start)
+            self._block = read_exactly(self._reader, start, size)
+            self._block_number = number

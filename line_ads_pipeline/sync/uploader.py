@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from line_ads_pipeline.coordination import Coordination
 from line_ads_pipeline.line_ads import LineAdsClient, LineAdsError, UploadJob
+from line_ads_pipeline.store import ChunksAhead
 from line_ads_pipeline.sync.destination import Destination, audiences_of_our_name
 from line_ads_pipeline.sync.errors import (
     AudienceBusy,
@@ -98,25 +99,26 @@ class Uploader:
             LineAdsError: A call failed for good.
             CoordinationError: Another process has taken the audience over, or the database is away.
         """
-        for chunk in sync.chunks:
-            until_accepted = chunk is sync.chunks[-1] and not wait_for_last
-            if chunk.state == "finished" or (until_accepted and chunk.state == "accepted"):
-                continue
-            with self._room_for(chunk):
-                self._finish(sync, chunk, until_accepted=until_accepted)
+        with ChunksAhead(self.records.store, self.destination.audience, sync.snapshot) as files:
+            for chunk in sync.chunks:
+                until_accepted = chunk is sync.chunks[-1] and not wait_for_last
+                if chunk.state == "finished" or (until_accepted and chunk.state == "accepted"):
+                    continue
+                with self._room_for(chunk):
+                    self._finish(sync, chunk, files, until_accepted=until_accepted)
 
     def settle(self, sync: Sync) -> None:
         """Find out whether the chunk whose answer is unknown arrived, without sending anything."""
         chunk = sync.chunk_under_way
         if chunk is not None and chunk.state == "sending":
-            self._step(sync, chunk)
+            self._follow(sync, chunk)
 
     def land(self, sync: Sync) -> None:
         """Wait until LINE has processed all that it holds of a sync, without sending anything."""
         chunk = sync.chunk_under_way
         while chunk is not None and chunk.state in {"sending", "accepted"}:
             try:
-                self._step(sync, chunk)
+                self._follow(sync, chunk)
             except UploadJobFailed as failure:  # then LINE holds nothing of the chunk
                 _log.warning("%s", failure.problem)
         if sync.audience_id is not None:
@@ -156,12 +158,19 @@ class Uploader:
             f"REPLACE in {self.destination.ad_account_id}", slots=self.replaces_at_once
         )
 
-    def _finish(self, sync: Sync, chunk: Chunk, *, until_accepted: bool) -> None:
+    def _finish(self, sync: Sync, chunk: Chunk, files: ChunksAhead, *, until_accepted: bool) -> None:
         lost_answers: list[LineAdsError] = []
         failures = 0
         while chunk.state != "finished" and not (until_accepted and chunk.state == "accepted"):
+            lost = None
             try:
-                lost = self._step(sync, chunk)
+                if chunk.state == "planned":
+                    lost = self._send(sync, chunk, files)
+                else:
+                    if chunk.state == "accepted" and chunk.number < len(sync.chunks):
+                        following = sync.chunks[chunk.number]
+                        files.prepare(offset=following.offset, count=following.count)
+                    self._follow(sync, chunk)
             except UploadJobFailed as failure:
                 failures += 1
                 if failures >= self.patience.job_attempts or failure.failed_type in _HOPELESS:
@@ -179,21 +188,16 @@ class Uploader:
                     last=lost_answers[-1],
                 )
 
-    def _step(self, sync: Sync, chunk: Chunk) -> LineAdsError | None:
-        """Move the chunk on by one state; gives the failure that leaves its arrival unknown."""
-        match chunk.state:
-            case "planned":
-                return self._send(sync, chunk)
-            case "sending":
-                self._settle(sync, chunk)
-            case "accepted":
-                self._await_jobs(sync, chunk)
-        return None
+    def _follow(self, sync: Sync, chunk: Chunk) -> None:
+        """Find out what became of a chunk that was sent."""
+        if chunk.state == "sending":
+            self._settle(sync, chunk)
+        else:
+            self._await_jobs(sync, chunk)
 
-    def _send(self, sync: Sync, chunk: Chunk) -> LineAdsError | None:
-        with self.records.store.open_chunk(
-            self.destination.audience, sync.snapshot, offset=chunk.offset, count=chunk.count
-        ) as file:
+    def _send(self, sync: Sync, chunk: Chunk, files: ChunksAhead) -> LineAdsError | None:
+        """Send a chunk; gives the failure that leaves its arrival unknown."""
+        with files.open(offset=chunk.offset, count=chunk.count) as file:
             chunk.attempts += 1
             chunk.state = "sending"
             self.records.save(sync)

@@ -106,19 +106,54 @@ def test_a_port_that_is_taken_is_one_line(tmp_path):
     assert "another port" in done.stderr
 
 
-def test_help_imports_nothing_heavy():
-    look = (
-        "import sys\nfrom line_ads_pipeline.cli import main\nmain(['--help'], standalone_mode=False)\n"
-        "print({'dagster', 'polars', 'duckdb', 'httpx', 'starlette', 'pyarrow'} & set(sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+HEAVY = {
+    *("dagster", "polars", "duckdb", "pyarrow", "numpy", "obstore", "phonenumbers", "sqlalchemy", "pydantic"),
+    *("httpx", "cryptography", "starlette", "uvicorn", "jinja2", "yaml", "rich"),
+}
+LOOK = """
+import sys
+from line_ads_pipeline.cli import main
+try:
+    main(sys.argv[2:], prog_name="line-ads")
+finally:
+    print(*set(sys.argv[1].split()) & set(sys.modules), "imported")
+"""
 
-    assert done.stdout.splitlines()[-1] == "set()"
+
+@pytest.mark.parametrize(
+    "typed",
+    ["--help", "--version", "simulator --help", "check --help", "audiences --help", "audiences"],
+)
+def test_nothing_heavy_is_imported_to_tell_how_a_command_is_typed(typed):
+    """The last one lacks its argument."""
+    done = subprocess.run(
+        [sys.executable, "-c", LOOK, " ".join(HEAVY), *typed.split()],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.stdout.splitlines()[-1] == "imported"
+    assert "line-ads" in done.stdout + done.stderr
+
+
+def test_help_lists_the_commands():
+    done = subprocess.run([*RUN, "--help"], capture_output=True, text=True, check=True)
+
     assert re.findall(r"^  (audiences|check|simulator) ", done.stdout, re.MULTILINE) == [
         "audiences",
         "check",
         "simulator",
     ]
+
+
+def test_the_simulator_needs_neither_dagster_nor_polars():
+    look = (
+        "import sys, line_ads_pipeline.simulator; print(*{'dagster', 'polars', 'duckdb'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "\n"
 
 
 @pytest.mark.parametrize(

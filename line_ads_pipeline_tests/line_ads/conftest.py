@@ -33,6 +33,7 @@ class ScriptedServer(ThreadingHTTPServer):
         self.answers: deque[Answer] = deque()
         self.received: list[Received] = []
         self.keeps_bodies = True
+        self.connections = 0
         super().__init__(("127.0.0.1", 0), _Handler)
 
     @property
@@ -48,6 +49,10 @@ class ScriptedServer(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+
+    def setup(self):
+        self.server.connections += 1
+        super().setup()
 
     def _answer(self):
         body, left = b"", int(self.headers.get("Content-Length", 0))

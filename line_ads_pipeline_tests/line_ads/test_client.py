@@ -159,9 +159,39 @@ class TestRequests:
         assert len(server.received) == 1
 
 
+class TestConnections:
+    def test_all_calls_of_a_client_share_one_connection(self, server, scripted_client):
+        """Also after an upload, and after answers that refuse."""
+        for _ in range(3):
+            server.say(200, NO_AUDIENCES)
+            list(scripted_client.list_audiences("A1"))
+            server.say(202, AUDIENCE)
+            upload(scripted_client, file=VirtualFile(3_000))
+            server.say(200, {"jobs": []})
+            scripted_client.upload_jobs("A1", "77")
+            server.say(404, NOT_FOUND)
+            with pytest.raises(AudienceNotFound):
+                scripted_client.upload_jobs("A1", "78")
+            server.say(400, {"errors": [{"reason": "REQUIRED"}]})
+            with pytest.raises(RejectedRequest):
+                upload(scripted_client, file=VirtualFile(3_000))
+            server.say(429)
+            server.say(202, AUDIENCE)
+            upload(scripted_client, file=VirtualFile(3_000))
+        assert len(server.received) == 21
+        assert server.connections == 1
+
+    def test_a_connection_that_the_server_closed_is_replaced(self, server, scripted_client):
+        server.say(200, {"jobs": []}, Connection="close")
+        server.say(200, {"jobs": []})
+        for _ in range(2):
+            scripted_client.upload_jobs("A1", "77")
+        assert server.connections == 2
+
+
 class TestFiles:
     def test_a_large_virtual_file_is_streamed(self, server, scripted_client):
-        """13 MB go out in pieces of 64 KiB, with a peak of memory far below."""
+        """13 MB go out in pieces of 128 KiB, with a peak of memory far below."""
         server.keeps_bodies = False
         server.say(202, AUDIENCE)
         file = VirtualFile(200_000)
@@ -171,7 +201,7 @@ class TestFiles:
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
-        assert set(file.read_sizes) == {64 * 1024}
+        assert set(file.read_sizes) == {128 * 1024}
         assert peak < 2_000_000
         assert file.size < int(server.received[0].headers["Content-Length"]) < file.size + 1_000
 
@@ -190,6 +220,18 @@ class TestFiles:
             "Sat, 01 Aug 2026 12:00:02 GMT",
         )
         assert first["Content-Length"] == second["Content-Length"]
+
+    def test_a_file_that_gives_whole_lines_at_a_time_is_sent_as_it_gives_them(self, server, scripted_client):
+        class Lines(io.BytesIO):
+            def read1(self, size=-1):
+                return super().read1(min(size, 4))
+
+            def read(self, _size=-1):
+                raise AssertionError("it would cut and join lines")
+
+        server.say(202, AUDIENCE)
+        upload(scripted_client, file=Lines(b"one\ntwo\n" * 100))
+        assert parts(server.received[0])["file"][1] == b"one\ntwo\n" * 100
 
     def test_a_file_whose_descriptor_has_another_size_is_sent_whole(self, server, scripted_client, tmp_path):
         server.say(202, AUDIENCE)

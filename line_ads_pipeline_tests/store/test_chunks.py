@@ -17,6 +17,7 @@ from line_ads_pipeline.store import (
     SnapshotDamaged,
     SnapshotNotFound,
     Store,
+    StoreUnavailable,
     bucket,
 )
 from line_ads_pipeline.store.chunk import SnapshotChunk
@@ -166,32 +167,88 @@ def test_reading_holds_a_block_and_not_the_chunk(tmp_path):
     assert 13_000_000 == len(chunk) > 1.5 * 8 * BLOCK > peak
 
 
-def test_an_object_store_is_read_ahead_within_the_chunk(monkeypatch):
-    """The next block is on its way before it is asked for, and nothing beyond the chunk ever is."""
-    ranges, asked_for = [], {200: threading.Event(), 500: threading.Event()}
+def test_it_is_read_by_whole_lines_without_cutting_or_joining_them():
+    reader = RecordedReader(bytes(range(32)) * 10, block_bytes=32 * 4)
+    line = bytes(range(32)).hex().encode() + b"\n"
+    with SnapshotChunk(reader, record_width=32, offset=0, count=10) as chunk:
+        assert chunk.read1(200) == line * 3
+        assert chunk.read1(200) == line, "no further than a block of records"
+        assert chunk.read1(30) == line[:30]
+        assert chunk.read1(64 + 65) == line[30:] + line
+        assert chunk.read1() == line * 2
+        assert chunk.read1(0) == b""
+        assert chunk.read1(10_000) == line * 2
+        assert chunk.read1(10_000) == b""
 
-    def get_range(store, path, *, start, end):
-        ranges.append((start // 32, end // 32))
-        if start // 32 in asked_for:
-            asked_for[start // 32].set()
-        return original(store, path, start=start, end=end)
 
-    original = bucket.obstore.get_range
-    monkeypatch.setattr(bucket.obstore, "get_range", get_range)
-    monkeypatch.setattr(bucket._BucketReader, "block_bytes", 3_200)
+class SlowGets:
+    """Stands between the store and its objects: notes the ranges of records, and fails some at their first try."""
+
+    def __init__(self, monkeypatch, *, failing=(), failures=1):
+        self.ranges, self._left = [], dict.fromkeys(failing, failures)
+        self._lock, self._noted = threading.Lock(), threading.Semaphore(0)
+        self._get_range = bucket.obstore.get_range
+        monkeypatch.setattr(bucket.obstore, "get_range", self)
+        monkeypatch.setattr(bucket._BucketReader, "block_bytes", 3_200)
+        monkeypatch.setattr(bucket._BucketReader, "blocks_ahead", 2)
+
+    def __call__(self, store, path, *, start, end):
+        with self._lock:
+            self.ranges.append((start // 32, end // 32))
+            fails = self._left.get(start // 32, 0) > 0
+            self._left[start // 32] = self._left.get(start // 32, 0) - 1
+        self._noted.release()
+        if fails:
+            raise OSError("the network is away")
+        return self._get_range(store, path, start=start, end=end)
+
+    def wait_for(self, count):
+        assert all(self._noted.acquire(timeout=10) for _ in range(count))
+
+
+@pytest.fixture
+def bucket_snapshot():
     store = Store("memory://")
     members = sorted(digests(1_000))
     snapshot, _ = store.write_snapshot("vip", frame(members), record_width=DIGEST_WIDTH)
+    return store, snapshot, [member.hex().encode() + b"\n" for member in members]
+
+
+def test_an_object_store_is_read_ahead_within_the_chunk(monkeypatch, bucket_snapshot):
+    """The next blocks are on their way before they are asked for, two here, and nothing beyond the chunk ever is."""
+    store, snapshot, lines = bucket_snapshot
+    gets = SlowGets(monkeypatch)
     with store.open_chunk("vip", snapshot, offset=100, count=450) as chunk:
-        text = chunk.raw.read(65)
-        assert asked_for[200].wait(timeout=10), "the second block is fetched while the first is read"
-        text += chunk.read(65 * 399)
-        assert asked_for[500].wait(timeout=10)
+        text = chunk.read(65)
+        gets.wait_for(3)
+        assert sorted(gets.ranges) == [(100, 200), (200, 300), (300, 400)]
+        text += chunk.read(65 * 100)
+        gets.wait_for(1)
+        assert sorted(gets.ranges)[3:] == [(400, 500)]
         text += chunk.read()
-        assert text == b"".join(member.hex().encode() + b"\n" for member in members[100:550])
-        assert ranges == [(100, 200), (200, 300), (300, 400), (400, 500), (500, 550)]
+        assert text == b"".join(lines[100:550])
+        assert sorted(gets.ranges) == [(100, 200), (200, 300), (300, 400), (400, 500), (500, 550)]
         chunk.seek(65 * 250)
-        assert chunk.readline().decode().strip() == members[350].hex()
+        assert chunk.readline() == lines[350]
+
+
+def test_a_read_ahead_that_failed_is_tried_again_when_it_is_needed(monkeypatch, bucket_snapshot):
+    store, snapshot, lines = bucket_snapshot
+    gets = SlowGets(monkeypatch, failing=[200])
+    with store.open_chunk("vip", snapshot, offset=100, count=450) as chunk:
+        assert chunk.read() == b"".join(lines[100:550])
+    assert gets.ranges.count((200, 300)) == 2
+
+
+def test_what_cannot_be_read_ahead_nor_later_is_an_error_only_when_it_is_needed(monkeypatch, bucket_snapshot):
+    store, snapshot, lines = bucket_snapshot
+    gets = SlowGets(monkeypatch, failing=[200], failures=2)
+    with store.open_chunk("vip", snapshot, offset=100, count=450) as chunk:
+        text = chunk.read(65 * 50)
+        gets.wait_for(3)
+        assert text + chunk.read(65 * 50) == b"".join(lines[100:200])
+        with pytest.raises(StoreUnavailable, match="does not answer as it should"):
+            chunk.read(1)
 
 
 def test_a_chunk_cannot_be_written(store):

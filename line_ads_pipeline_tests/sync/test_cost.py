@@ -2,8 +2,9 @@
 
 import pytest
 
+from line_ads_pipeline.simulator import Fault
 from line_ads_pipeline.store import Store
-from line_ads_pipeline.sync import AudienceRecords
+from line_ads_pipeline.sync import AudienceRecords, Patience
 
 ACCOUNT = "A10000000001"
 STRICT = {"min_identifiers": 1, "max_shrink": 0.5, "max_skipped": 0.5}
@@ -42,3 +43,22 @@ def test_a_run_that_does_not_wait_for_the_last_chunk_saves_the_look_at_its_job(s
     sync(range(8), wait_for_processing=False)
 
     assert len(simulator.requests) - before == 3 * 2 + 3 - 1
+
+
+def test_looks_at_a_job_get_rarer(simulator, sync):
+    simulator.inject(Fault(call="upload", job_polls=20))
+    pauses = []
+
+    sync(range(3), sleep=pauses.append)
+
+    assert pauses == pytest.approx([min(1.5**look, 300) for look in range(20)])
+
+
+def test_a_job_that_takes_a_day_costs_a_few_hundred_looks():
+    """A second apart at first, five minutes at last."""
+    pauses = list(Patience().pauses(24 * 3600))
+
+    assert sum(pauses) == 24 * 3600
+    assert pauses[0] == 1
+    assert max(pauses) == 300
+    assert len(pauses) < 310

@@ -1,4 +1,4 @@
-"""Raw identifiers made ready for LINE: normalised, validated and hashed, as lazy Polars expressions."""
+"""Raw identifiers made ready for LINE: normalised, validated and hashed, by a lazy plan that streams."""
 
 from line_ads_pipeline.identifiers.identify import identify
 from line_ads_pipeline.identifiers.outcomes import OUTCOMES, SKIP_REASONS

@@ -37,12 +37,7 @@ def sha256(texts: pl.Series) -> Digests:
     frame = SessionContext(config).from_arrow(texts.to_frame("text"))
     # collect() lets go of the interpreter's lock; handing the frame to Polars would not
     batches = frame.select(functions.sha256(col("text"))).collect()
-    arrays = [batch.column(0) for batch in batches]
-    values = [
-        memoryview(array.buffers()[2])[SHA256_BYTES * array.offset :][: SHA256_BYTES * len(array)]
-        for array in arrays
-    ]
-    return _digests(values[0] if len(values) == 1 else b"".join(values))
+    return _digests(b"".join(_bytes_of(batch.column(0)) for batch in batches))
 
 
 def is_sha256(lower_text: pl.Expr) -> pl.Expr:
@@ -99,5 +94,12 @@ def as_column(digests: Digests, known: NDArray[np.bool_]) -> pl.Series:
     return pl.Series(fixed, dtype=pl.Binary)
 
 
-def _digests(data: bytes | memoryview) -> Digests:
+def _bytes_of(array: pa.Array) -> memoryview:
+    """The bytes of all values of an array of binary values, one behind the other."""
+    _, offsets, values = array.cast(pa.binary()).buffers()
+    ends = np.frombuffer(offsets, dtype=np.int32)
+    return memoryview(values or b"")[ends[array.offset] : ends[array.offset + len(array)]]
+
+
+def _digests(data: bytes) -> Digests:
     return np.frombuffer(data, dtype=np.uint8).reshape(-1, SHA256_BYTES)

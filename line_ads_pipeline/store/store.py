@@ -64,7 +64,7 @@ class Store:
     ) -> tuple[Snapshot, Tally]:
         """Stream rows into a snapshot; the same members give the same snapshot and renew its age.
 
-        Memory holds some batches, then one part of 64: about 0.4 GiB for 100 million digests. Local disk holds every
+        Memory holds some batches, then two parts of 64: about 0.3 GiB for 100 million digests. Local disk holds every
         identifier that is not null once, in files without a name, beside the result.
 
         Args:

@@ -35,8 +35,8 @@ test: $(INSTALLED) ## The whole test suite
 soak: $(INSTALLED) ## Kill 200 syncs at random, start them again, and look what LINE holds in the end
 	@$(BIN)/python -m line_ads_pipeline_tests.kills.soak
 
-bench: $(INSTALLED) ## The benchmark: prints its tables and writes benchmarks/RESULTS.md
-	@$(BIN)/python -m benchmarks
+bench: $(INSTALLED) ## The benchmark: prints its tables and writes benchmarks/RESULTS.md; BENCH="--scale 100000000" for its largest
+	@$(BIN)/python -m benchmarks $(BENCH)
 
 lint: $(INSTALLED) ## Linters and types
 	@$(BIN)/ruff check .

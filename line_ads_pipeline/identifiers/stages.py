@@ -27,9 +27,10 @@ def decide(batch: pl.DataFrame, normalised: pl.Expr, *, decided_as: str, others:
         decided_as: The outcome of the rows that have one.
         others: Reads what is left, if anything is.
     """
-    found = batch.lazy().with_columns(normalised=normalised).collect(engine="in-memory")
+    # lazily, so that what the expression says twice is computed once
+    found = batch.lazy().select("row", normalised=normalised).collect(engine="in-memory")
     left = found["normalised"].is_null()
-    decided = found.filter(~left).select("row", "normalised", outcome=outcome(decided_as))
+    decided = found.filter(~left).with_columns(outcome=outcome(decided_as))
     if len(decided) == len(batch):
         return decided
     return pl.concat([decided, others(batch.filter(left))])

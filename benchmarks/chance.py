@@ -1,4 +1,4 @@
-"""Random draws as Polars expressions: a hash of a number, so that neither threads nor batches change what is drawn."""
+"""Random draws as Polars expressions: a hash of a number, so that neither threads nor batches change a draw."""
 
 from collections.abc import Mapping, Sequence
 from zlib import crc32

@@ -1,4 +1,4 @@
-"""Made-up people with the mess of real tables, as a Parquet file of one column: the same for the same count, always.
+"""Made-up people with the mess of real tables, as a Parquet file of one column: the same for a count and a version of Polars.
 
 Nobody is behind them: domains are those kept for examples, phone numbers and mobile ad ids are random digits, and
 all of it lives in a temporary folder until the benchmark ends.

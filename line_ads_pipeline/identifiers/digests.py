@@ -7,14 +7,13 @@ from typing import Final
 import numpy as np
 import polars as pl
 import pyarrow as pa
-from datafusion import SessionConfig, SessionContext, col, functions
 from numpy.typing import NDArray
 
 from line_ads_pipeline.identifiers.outcomes import outcome
 from line_ads_pipeline.identifiers.rules import SHA256_BYTES
 
 _HEX_DIGITS: Final = 2 * SHA256_BYTES
-HASH_OF_EMPTY: Final = hashlib.sha256(b"").hexdigest()
+_HASH_OF_EMPTY: Final = hashlib.sha256(b"").hexdigest()
 
 _SHA256_HEX: Final = f"^[0-9a-f]{{{_HEX_DIGITS}}}$"
 _OTHER_HASH: Final = (
@@ -31,8 +30,12 @@ def sha256(texts: pl.Series) -> Digests:
     """The SHA-256 of each text's UTF-8 bytes; there must be no NULL.
 
     By Apache DataFusion, whose kernel gives bytes: hex digits, and bytes made of them, would take three times as long.
-    A context of its own for each batch costs a millisecond and leaves nothing of the texts behind.
+    A context of its own for each batch costs a millisecond and leaves nothing of the texts behind. A batch has less
+    than 67 million texts, whose digests Arrow's 32-bit offsets can count.
     """
+    # 34 MiB that only a run needs, not whatever looks at definitions
+    from datafusion import SessionConfig, SessionContext, col, functions  # noqa: PLC0415
+
     config = SessionConfig().with_target_partitions(1).with_batch_size(max(1, len(texts)))
     frame = SessionContext(config).from_arrow(texts.to_frame("text"))
     # collect() lets go of the interpreter's lock; handing the frame to Polars would not
@@ -45,14 +48,14 @@ def is_sha256(lower_text: pl.Expr) -> pl.Expr:
     return lower_text.str.contains(_SHA256_HEX)
 
 
-def is_other_hash(text: pl.Expr) -> pl.Expr:
+def _is_other_hash(text: pl.Expr) -> pl.Expr:
     """Whether a text has the shape of a hash in another form: MD5, SHA-1, base64, 63 digits."""
     return text.str.contains(_OTHER_HASH)
 
 
 def given_digest(rest: pl.Expr) -> pl.Expr:
     """The digests among lower-case texts that are no identifier by themselves; NULL for the others."""
-    return pl.when(is_sha256(rest) & (rest != HASH_OF_EMPTY)).then(rest)
+    return pl.when(is_sha256(rest) & (rest != _HASH_OF_EMPTY)).then(rest)
 
 
 def outcome_of_rest(rest: pl.Expr, text: pl.Expr, otherwise: pl.Expr) -> pl.Expr:
@@ -68,11 +71,11 @@ def outcome_of_rest(rest: pl.Expr, text: pl.Expr, otherwise: pl.Expr) -> pl.Expr
         .then(outcome("null"))
         .when(rest == "")
         .then(outcome("blank"))
-        .when(rest == HASH_OF_EMPTY)
+        .when(rest == _HASH_OF_EMPTY)
         .then(outcome("hash_of_empty_string"))
         .when(is_sha256(rest))
         .then(outcome("already_hashed"))
-        .when(is_other_hash(rest))
+        .when(_is_other_hash(rest))
         .then(outcome("unknown_hash"))
         .otherwise(otherwise)
     )

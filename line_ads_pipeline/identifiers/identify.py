@@ -8,7 +8,7 @@ import polars as pl
 from line_ads_pipeline.identifiers.digests import as_column, digests_of_hex, sha256
 from line_ads_pipeline.identifiers.email import email_reader
 from line_ads_pipeline.identifiers.ifa import ifa_reader
-from line_ads_pipeline.identifiers.outcomes import OUTCOME_DTYPE
+from line_ads_pipeline.identifiers.outcomes import OUTCOME_DTYPE, OUTCOMES
 from line_ads_pipeline.identifiers.phone import phone_reader
 from line_ads_pipeline.identifiers.rules import SHA256_BYTES, EmailRules, IfaRules, PhoneRules, Rules
 from line_ads_pipeline.identifiers.stages import READING_DTYPE, Reader
@@ -105,6 +105,6 @@ def _hashed(reading: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame(
         {
             "identifier": as_column(digests.view(np.uint8), known),
-            "outcome": pl.Series(outcomes).cat.to(OUTCOME_DTYPE),
+            "outcome": pl.Series(OUTCOMES, dtype=OUTCOME_DTYPE).gather(pl.Series(outcomes)),
         }
     )

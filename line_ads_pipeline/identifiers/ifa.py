@@ -9,7 +9,7 @@ from line_ads_pipeline.identifiers.digests import given_digest, is_sha256, outco
 from line_ads_pipeline.identifiers.outcomes import outcome
 from line_ads_pipeline.identifiers.rules import IfaRules
 from line_ads_pipeline.identifiers.stages import Reader, decide
-from line_ads_pipeline.identifiers.text import trimmed
+from line_ads_pipeline.identifiers.text import has_wide_characters, trimmed
 
 _HEX_DIGIT: Final = {"preserve": "[0-9a-fA-F]", "lower": "[0-9a-f]", "upper": "[0-9A-F]"}
 _ALL_ZERO: Final = "00000000-0000-0000-0000-000000000000"
@@ -26,7 +26,10 @@ def ifa_reader(rules: IfaRules) -> Reader:
         return decide(batch, ifa, decided_as=decided_as, others=read_untidy)
 
     def read_untidy(batch: pl.DataFrame) -> pl.DataFrame:
-        tidy = trimmed(batch).with_columns(_cased(pl.col("text"), rules))
+        text = pl.col("text")
+        # capitals of some ligatures are hex digits: what is beyond ASCII stays as it is, and is no id
+        cased = pl.when(has_wide_characters(text)).then(text).otherwise(_cased(text, rules))
+        tidy = trimmed(batch).with_columns(cased.alias("text"))
         return decide(tidy, ifa, decided_as=decided_as, others=partial(_read_rest, rules=rules))
 
     return read

@@ -51,8 +51,9 @@ class SnapshotChunk(io.BufferedIOBase):
         """Go to a position in the text, also beyond its end; nothing is read.
 
         Raises:
-            ValueError: It is before the start.
+            ValueError: It is before the start, or the chunk is closed.
         """
+        self._check_open()
         origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
         if origin + offset < 0:
             raise ValueError("a position before the start of the chunk")
@@ -65,7 +66,9 @@ class SnapshotChunk(io.BufferedIOBase):
         Raises:
             SnapshotDamaged: The snapshot is shorter than it was when the chunk was opened.
             StoreUnavailable: The place cannot be read.
+            ValueError: The chunk is closed.
         """
+        self._check_open()
         end = self._size if size is None or size < 0 else min(self._position + size, self._size)
         parts = []
         while self._position < end:
@@ -76,7 +79,11 @@ class SnapshotChunk(io.BufferedIOBase):
         """Give whole lines of one block of records, or what is left of a line that is longer than `size`.
 
         So text is sent as it was rendered, without being cut or joined.
+
+        Raises:
+            ValueError: The chunk is closed.
         """
+        self._check_open()
         left = self._size - self._position
         if left <= 0 or size == 0:
             return b""
@@ -98,6 +105,10 @@ class SnapshotChunk(io.BufferedIOBase):
             self._reader.close()
             self._block = b""
         super().close()
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise ValueError("the chunk is closed")
 
     def _go_to(self, number: int) -> None:
         if number != self._block_number:

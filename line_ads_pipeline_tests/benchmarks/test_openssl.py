@@ -54,3 +54,11 @@ def test_the_rate_is_of_digests_and_the_median_of_the_rounds(monkeypatch, tmp_pa
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     assert openssl_version() == "OpenSSL 9.9"
     assert hash_rate(input_bytes=24, processes=2, seconds=3, rounds=3) == 200
+
+
+def test_an_openssl_without_these_options_tells_no_limit(monkeypatch, tmp_path):
+    script = tmp_path / "openssl"
+    script.write_text("#!/bin/sh\nexit 1\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert hash_rate(input_bytes=24, processes=1, seconds=1, rounds=1) is None

@@ -63,3 +63,10 @@ def test_a_digest_is_no_plain_ifa():
 def test_upper_case_and_hashing_contradict_each_other():
     with pytest.raises(ValueError, match="ifa_case upper has no effect with hash_ifa"):
         IfaRules(hash_ifa=True, ifa_case="upper")
+
+
+@pytest.mark.parametrize("case", ["preserve", "lower", "upper"])
+def test_letters_whose_capitals_are_hex_digits_are_none(case):
+    ligature = "\N{LATIN SMALL LIGATURE FF}"
+    assert ligature.upper() == "FF"
+    assert read(ligature + IFA[2:], IfaRules(case)) == (None, "not_an_ifa")

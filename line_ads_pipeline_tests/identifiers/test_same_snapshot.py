@@ -16,60 +16,105 @@ PROGRAM = """
 import sys
 from pathlib import Path
 
-from line_ads_pipeline.identifiers import EmailRules, identify
+from line_ads_pipeline.identifiers import EmailRules, IfaRules, PhoneRules, identify
 from line_ads_pipeline.store import Store
 from line_ads_pipeline.warehouse import {kind}, Warehouse
 
-root = Path(sys.argv[1])
+root, name, column = Path(sys.argv[1]), *sys.argv[2:]
+rules = {"email": EmailRules(), "phone": PhoneRules("JP"), "ifa": IfaRules()}[column]
 with Warehouse("duckdb:///shop.duckdb", root=root) as warehouse:
-    plan = identify(warehouse.scan({kind}(sys.argv[2]), "email"), "email", EmailRules())
-    snapshot, tally = Store(root / "store").write_snapshot("vip", plan, record_width=32)
+    plan = identify(warehouse.scan({kind}(name), column), column, rules)
+    snapshot, tally = Store(root / "store").write_snapshot("vip", plan, record_width=rules.record_width)
 print(snapshot.digest, tally.rows, tally.duplicates, tally.skipped)
 """
-SPELLINGS = (
-    lambda address: address,
-    str.upper,
-    lambda address: f" {address}\t",
-    lambda address: f"\N{IDEOGRAPHIC SPACE}{address}",
-    lambda address: hashlib.sha256(address.encode()).hexdigest().upper(),
-    lambda address: address.replace("@", "\N{FULLWIDTH COMMERCIAL AT}"),
-)
+SPELLINGS = {
+    "email": (
+        lambda address: address,
+        str.upper,
+        lambda address: f" {address}\t",
+        lambda address: f"\N{IDEOGRAPHIC SPACE}{address}",
+        lambda address: hashlib.sha256(address.encode()).hexdigest().upper(),
+        lambda address: address.replace("@", "\N{FULLWIDTH COMMERCIAL AT}"),
+    ),
+    "phone": (
+        lambda digits: f"0{digits[2:4]}-{digits[4:8]}-{digits[8:]}",
+        lambda digits: f"+{digits}",
+        lambda digits: f"+81 (0){digits[2:]}",
+        lambda digits: f"\N{FULLWIDTH DIGIT ZERO}{digits[2:]}",
+        lambda digits: hashlib.sha256(digits.encode()).hexdigest(),
+    ),
+    "ifa": (lambda ifa: ifa, str.upper, lambda ifa: f" {ifa.title()}"),
+}
+JUNK = {
+    "email": [None, "", "nobody", "nobody@nowhere"],
+    "phone": [None, "", "none", "+81 1"],
+    "ifa": [None, "", "none", "00000000-0000-0000-0000-000000000000"],
+}
+
+
+def members_and_rows(column):
+    """Each person twice, in two spellings, and some junk; and the records that this has to become, in order."""
+    spellings = SPELLINGS[column]
+    known = {
+        "email": [f"person.{number}@example.jp" for number in range(PEOPLE)],
+        "phone": [f"8190{number + 10_000_000}" for number in range(PEOPLE)],
+        # of equal ids the one with the smallest bytes is kept, so the plain one is in capitals already
+        "ifa": [f"ABCDEF00-0000-4000-8000-{number:012}" for number in range(PEOPLE)],
+    }[column]
+    rows = [
+        *(spellings[0](text) for text in known),
+        *(spellings[number % len(spellings)](text) for number, text in enumerate(known)),
+        *JUNK[column] * 5,
+    ]
+    records = [text.encode() if column == "ifa" else hashlib.sha256(text.encode()).digest() for text in known]
+    return sorted(records), rows
 
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
-    """Each person twice, in two spellings, and some junk; in three sources of three orders."""
-    addresses = [f"person.{number}@example.jp" for number in range(PEOPLE)]
-    rows = [
-        *addresses,
-        *(SPELLINGS[number % len(SPELLINGS)](address) for number, address in enumerate(addresses)),
-        *[None, "", "nobody", "nobody@nowhere"] * 5,
-    ]
+    """Three sources with the same rows in three orders."""
     root = tmp_path_factory.mktemp("shop")
-    shuffled = [random.Random(seed).sample(rows, k=len(rows)) for seed in range(3)]
-    frames = [pl.DataFrame({"email": column}) for column in shuffled]
+    columns = {column: members_and_rows(column) for column in SPELLINGS}
+    frames = [
+        pl.DataFrame(
+            {name: random.Random(seed).sample(rows, k=len(rows)) for name, (_, rows) in columns.items()}
+        )
+        for seed in range(3)
+    ]
     frames[0].write_parquet(root / "people.parquet", row_group_size=7_000)
     frames[1].write_csv(root / "people.csv", quote_style="non_numeric")
     people = frames[2]
     with duckdb.connect(str(root / "shop.duckdb")) as connection:
         connection.register("people", people)
         connection.execute("CREATE TABLE customers AS SELECT * FROM people")
-    members = sorted(hashlib.sha256(address.encode()).digest() for address in addresses)
-    return root, hashlib.sha256(b"".join(members)).hexdigest()
+    return root, {
+        name: hashlib.sha256(b"".join(records)).hexdigest() for name, (records, _) in columns.items()
+    }
 
 
-@pytest.mark.parametrize("threads", ["1", "2", "5"])
+@pytest.mark.parametrize(
+    ("column", "threads"),
+    [
+        ("email", "1"),
+        ("email", "2"),
+        ("email", "5"),
+        ("phone", "2"),
+        ("phone", "5"),
+        ("ifa", "2"),
+        ("ifa", "5"),
+    ],
+)
 @pytest.mark.parametrize(
     ("kind", "name"),
     [("FileSource", "people.parquet"), ("FileSource", "people.csv"), ("TableSource", "customers")],
 )
-def test_the_same_members_give_the_same_snapshot(shop, kind, name, threads):
-    root, digest = shop
+def test_the_same_members_give_the_same_snapshot(shop, kind, name, column, threads):
+    root, digests = shop
     ended = subprocess.run(
-        [sys.executable, "-c", PROGRAM.replace("{kind}", kind), root, name],
+        [sys.executable, "-c", PROGRAM.replace("{kind}", kind), root, name, column],
         env=os.environ | {"POLARS_MAX_THREADS": threads},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert ended.stdout.split() == [digest, str(2 * PEOPLE + 20), str(PEOPLE), "20"]
+    assert ended.stdout.split() == [digests[column], str(2 * PEOPLE + 20), str(PEOPLE), "20"]

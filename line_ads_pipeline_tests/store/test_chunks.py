@@ -283,3 +283,15 @@ def test_a_snapshot_cut_short_while_it_is_read_is_an_error():
         reader.data = reader.data[:100]
         with pytest.raises(SnapshotDamaged, match="while it was read"):
             chunk.read()
+
+
+@pytest.mark.parametrize(
+    "use", [lambda chunk: chunk.read(100), lambda chunk: chunk.read1(100), lambda chunk: chunk.seek(0)]
+)
+def test_a_closed_chunk_is_not_read(store, use):
+    snapshot, _ = store.write_snapshot("vip", frame(digests(3)), record_width=DIGEST_WIDTH)
+    chunk = store.open_chunk("vip", snapshot)
+    chunk.read(1)
+    chunk.close()
+    with pytest.raises(ValueError, match="the chunk is closed"):
+        use(chunk)

@@ -30,7 +30,8 @@ class WatchedPlace:
             reader.close()
             self.note("failed")
             raise StoreUnavailable("the network is away")
-        self.open_readers += 1
+        with self.noted:
+            self.open_readers += 1
         self._watch(reader, stop // RECORD)
         return reader
 
@@ -44,7 +45,8 @@ class WatchedPlace:
 
         def note_close():
             close()
-            self.open_readers -= 1
+            with self.noted:
+                self.open_readers -= 1
             self.note(f"closed -{end}")
 
         reader.read_at, reader.close = note_read, note_close

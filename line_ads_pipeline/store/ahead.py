@@ -15,8 +15,8 @@ class ChunksAhead:
     """Opens the chunks of a snapshot, of which one may be prepared: found, opened and its first block read.
 
     At most one chunk is prepared at a time, in a thread, and it holds no more memory than any chunk that is being
-    read: a block, and from an object store some blocks more. What was prepared and is not opened after all is closed with the next chunk that is opened or prepared, or
-    at the end.
+    read: a block, and from an object store some blocks more. What was prepared and is not opened after all is closed
+    with the next chunk that is opened or prepared, or at the end.
 
     Args:
         store: Where the snapshot is.

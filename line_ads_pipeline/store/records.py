@@ -31,11 +31,11 @@ _LOWER = 0x20
 """The bit that makes a letter small, and is set in digits and hyphens anyway."""
 
 _HYPHENS = (8, 13, 18, 23)
+_NO_HEX_DIGIT = 255
 _HEX_VALUES = np.array(
-    [int(chr(byte), 16) if chr(byte) in "0123456789abcdefABCDEF" else 255 for byte in range(256)],
+    [int(chr(byte), 16) if chr(byte) in "0123456789abcdefABCDEF" else _NO_HEX_DIGIT for byte in range(256)],
     dtype=np.uint8,
 )
-_NO_HEX_DIGIT = 255
 
 Rows = NDArray[np.uint8]
 """Records, one below the other, in memory that they share with what they were made from where that is possible."""

@@ -34,8 +34,8 @@ _FILE_NAME_LIMIT = 64
 NAME_LIMIT = 120
 """Characters of an audience's name, from LINE's specification."""
 _COMPARED_LIMIT = 4
-PIECE_BYTES = 1 << 18
-"""Bytes of a file that are sent at once: each piece has its price, and larger ones leave the processor's caches."""
+PIECE_BYTES = 1 << 20
+"""Bytes of a file that are sent at once, at most: each piece has its price."""
 _PAGE_SIZE = 100
 
 
@@ -183,7 +183,7 @@ class LineAdsClient:
     ) -> CustomAudience:
         """Hand a file of identifiers to LINE, which works on it as an upload job.
 
-        The file is streamed, in pieces of at most 256 KiB. When this raises an error with `may_have_taken_effect`,
+        The file is streamed, in pieces of at most 1 MiB. When this raises an error with `may_have_taken_effect`,
         LINE's audiences and upload jobs tell whether the file arrived; it was not sent a second time.
 
         Args:

@@ -4,12 +4,12 @@ Two digests are the same member when their bytes are equal, two mobile ad ids wh
 """
 
 import binascii
-import struct
 from collections.abc import Iterator
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from line_ads_pipeline.store.disk import Bytes
@@ -24,11 +24,13 @@ IFA_WIDTH = 36
 PARTS = 64
 """Members are split into so many parts that one after the other fits into memory and much of it into caches."""
 
-_CACHED_RECORDS = 1 << 11
-"""So few at a time stay in the processor's caches: twice as fast as a whole block."""
-
 _LOWER = 0x20
 """The bit that makes a letter small, and is set in digits and hyphens anyway."""
+
+_HEX_OF_TWO_BYTES = pa.array(
+    np.frombuffer(binascii.hexlify(np.arange(1 << 16, dtype=np.uint16).tobytes()), dtype=np.uint32)
+)
+"""Four hex digits by the two bytes they stand for, both in the byte order of this machine."""
 
 _HYPHENS = (8, 13, 18, 23)
 _NO_HEX_DIGIT = 255
@@ -117,16 +119,36 @@ def count_members(records: bytes, *, width: int) -> int:
     return pl.Series(array).n_unique()
 
 
-def rendered(records: bytes, *, width: int) -> bytes:
-    r"""Give records as LINE reads them: lower-case hex of digests, mobile ad ids as they are, each with `\n`."""
-    if not records:
-        return b""
-    if width == DIGEST_WIDTH:
-        return binascii.hexlify(records, b"\n", DIGEST_WIDTH) + b"\n"
-    step = _CACHED_RECORDS * width
-    parts = (records[start : start + step] for start in range(0, len(records), step))
-    lines = (b"\n".join(struct.unpack(f"{width}s" * (len(part) // width), part)) for part in parts)
-    return b"\n".join((*lines, b""))
+class Renderer:
+    r"""Gives records as LINE reads them: lower-case hex of digests, mobile ad ids as they are, each with `\n`.
+
+    Most of its time is spent where other threads may run; it serves one at a time.
+
+    Args:
+        width: Of the records.
+    """
+
+    def __init__(self, width: int) -> None:
+        self._width = width
+        line = np.dtype([("characters", f"V{line_bytes(width) - 1}"), ("end", np.uint8)])
+        self._lines = np.empty(0, dtype=line)
+
+    def __call__(self, records: Bytes) -> bytes:
+        """Render whole records; memory for as many as ever at once is kept."""
+        count = len(records) // self._width
+        if count > len(self._lines):
+            self._lines = np.empty(count, dtype=self._lines.dtype)
+            self._lines["end"] = ord("\n")
+        text = _hex(records) if self._width == DIGEST_WIDTH else records
+        lines = self._lines[:count]
+        lines["characters"] = np.frombuffer(text, dtype=lines.dtype["characters"], count=count)
+        return lines.tobytes()
+
+
+def _hex(digests: Bytes) -> pa.Buffer:
+    """Hex by a table, in half the time of `binascii.hexlify`."""
+    pairs = pa.Array.from_buffers(pa.uint16(), len(digests) // 2, [None, pa.py_buffer(digests)])
+    return pc.take(_HEX_OF_TWO_BYTES, pairs, boundscheck=False).buffers()[1]
 
 
 def _packed(identifiers: pl.Series, width: int) -> Rows:

@@ -251,7 +251,7 @@ class Store:
             TypeError: A value that JSON has not.
         """
         path = _document_path(*parts)
-        content = json.dumps(dict(document), ensure_ascii=False, allow_nan=False, indent=1).encode()
+        content = json.dumps(dict(document), ensure_ascii=False, allow_nan=False).encode()
         with self._place.new_file() as file:
             file.write(content)
             file.publish(path)

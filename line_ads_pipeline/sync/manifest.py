@@ -1,7 +1,7 @@
 """What is written down of an audience's syncs, so that another process can go on where one stopped."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Self
 
@@ -127,7 +127,10 @@ class Sync:
 
     def to_document(self) -> dict[str, Any]:
         """As JSON."""
-        return asdict(self) | {"snapshot": self.snapshot.to_document()}
+        return vars(self) | {
+            "snapshot": self.snapshot.to_document(),
+            "chunks": [vars(chunk) for chunk in self.chunks],
+        }
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:

@@ -330,13 +330,16 @@ class Uploader:
         )
 
     def _chunk_jobs(self, sync: Sync, chunk: Chunk, *, again: bool = False) -> ChunkJobs:
-        """Look at the chunk's jobs, and write down what the list may not show any more by the next look."""
+        """Look at the chunk's jobs, and write down what the list may not show any more by the next look.
+
+        Of jobs that have ended, that is left to who notes how they did.
+        """
         jobs = self._jobs(sync.audience_id or "", again=again)
         found = jobs_of(chunk, jobs, sync=sync, destination=self.destination)
         before = (chunk.job_ids, sync.replaced)
         chunk.job_ids = list(dict.fromkeys([*chunk.job_ids, *(job.id for job in found.proven)]))
         sync.replaced = sync.replaced or is_replaced(sync, set(jobs) - set(found.possible))
-        if before != (chunk.job_ids, sync.replaced):
+        if before != (chunk.job_ids, sync.replaced) and not found.have_ended:
             self.records.save(sync)
         return found
 

@@ -21,6 +21,7 @@ from line_ads_pipeline.store import (
     bucket,
 )
 from line_ads_pipeline.store.chunk import SnapshotChunk
+from line_ads_pipeline.store.records import Renderer
 
 BLOCK = 1 << 20
 
@@ -167,18 +168,39 @@ def test_reading_holds_a_block_and_not_the_chunk(tmp_path):
     assert 13_000_000 == len(chunk) > 1.5 * 8 * BLOCK > peak
 
 
-def test_it_is_read_by_whole_lines_without_cutting_or_joining_them():
-    reader = RecordedReader(bytes(range(32)) * 10, block_bytes=32 * 4)
+def test_it_is_read_in_the_pieces_that_were_rendered():
+    """Each block of eight records is rendered in four pieces of two lines; who asks for less gets less of one."""
+    reader = RecordedReader(bytes(range(32)) * 21, block_bytes=32 * 8)
     line = bytes(range(32)).hex().encode() + b"\n"
-    with SnapshotChunk(reader, record_width=32, offset=0, count=10) as chunk:
-        assert chunk.read1(200) == line * 3
-        assert chunk.read1(200) == line, "no further than a block of records"
+    with SnapshotChunk(reader, record_width=32, offset=0, count=21) as chunk:
+        assert chunk.read1(10_000) == line * 2
         assert chunk.read1(30) == line[:30]
-        assert chunk.read1(64 + 65) == line[30:] + line
+        assert chunk.read1(10_000) == line[30:] + line
         assert chunk.read1() == line * 2
         assert chunk.read1(0) == b""
-        assert chunk.read1(10_000) == line * 2
+        assert [len(chunk.read1()) // 65 for _ in range(8)] == [2, 2, 2, 2, 2, 2, 2, 1]
         assert chunk.read1(10_000) == b""
+
+
+def test_the_next_block_is_rendered_by_another_thread_while_one_is_read(monkeypatch):
+    """Two pieces of one line to a block: the third and fourth are there before anybody asks for them."""
+    threads, rendered = [], threading.Semaphore(0)
+    render = Renderer.__call__
+
+    def noted(self, records):
+        text = render(self, records)
+        threads.append(threading.current_thread())
+        rendered.release()
+        return text
+
+    monkeypatch.setattr(Renderer, "__call__", noted)
+    reader = RecordedReader(bytes(32 * 6), block_bytes=64)
+    with SnapshotChunk(reader, record_width=32, offset=0, count=6) as chunk:
+        chunk.read(65)
+        assert all(rendered.acquire(timeout=10) for _ in range(4))
+        assert not rendered.acquire(blocking=False), "no further than the next block"
+    assert set(threads).isdisjoint({threading.current_thread()})
+    assert not threads[0].is_alive(), "it ends with the chunk"
 
 
 class SlowGets:
@@ -215,16 +237,18 @@ def bucket_snapshot():
 
 
 def test_an_object_store_is_read_ahead_within_the_chunk(monkeypatch, bucket_snapshot):
-    """The next blocks are on their way before they are asked for, two here, and nothing beyond the chunk ever is."""
+    """The next blocks are on their way before they are asked for, two beyond the one that is rendered ahead, and
+    nothing beyond the chunk ever is.
+    """
     store, snapshot, lines = bucket_snapshot
     gets = SlowGets(monkeypatch)
     with store.open_chunk("vip", snapshot, offset=100, count=450) as chunk:
         text = chunk.read(65)
-        gets.wait_for(3)
-        assert sorted(gets.ranges) == [(100, 200), (200, 300), (300, 400)]
+        gets.wait_for(4)
+        assert sorted(gets.ranges) == [(100, 200), (200, 300), (300, 400), (400, 500)]
         text += chunk.read(65 * 100)
         gets.wait_for(1)
-        assert sorted(gets.ranges)[3:] == [(400, 500)]
+        assert sorted(gets.ranges)[4:] == [(500, 550)]
         text += chunk.read()
         assert text == b"".join(lines[100:550])
         assert sorted(gets.ranges) == [(100, 200), (200, 300), (300, 400), (400, 500), (500, 550)]
@@ -242,10 +266,10 @@ def test_a_read_ahead_that_failed_is_tried_again_when_it_is_needed(monkeypatch, 
 
 def test_what_cannot_be_read_ahead_nor_later_is_an_error_only_when_it_is_needed(monkeypatch, bucket_snapshot):
     store, snapshot, lines = bucket_snapshot
-    gets = SlowGets(monkeypatch, failing=[200], failures=2)
+    gets = SlowGets(monkeypatch, failing=[200], failures=4)
     with store.open_chunk("vip", snapshot, offset=100, count=450) as chunk:
         text = chunk.read(65 * 50)
-        gets.wait_for(3)
+        gets.wait_for(5)
         assert text + chunk.read(65 * 50) == b"".join(lines[100:200])
         with pytest.raises(StoreUnavailable, match="does not answer as it should"):
             chunk.read(1)

@@ -29,8 +29,8 @@ demo: $(INSTALLED) ## A warehouse of messy customers, the simulator, and a real 
 dev: $(INSTALLED) ## The Dagster UI, with the simulator behind it
 	@$(BIN)/python -m line_ads_pipeline.demo --serve
 
-test: $(INSTALLED) ## The whole test suite
-	@$(BIN)/pytest
+test: $(INSTALLED) ## The whole test suite, on all cores
+	@$(BIN)/pytest --numprocesses auto --dist loadfile
 
 soak: $(INSTALLED) ## Kill 200 syncs at random, start them again, and look what LINE holds in the end
 	@$(BIN)/python -m line_ads_pipeline_tests.kills.soak

@@ -30,6 +30,7 @@ from line_ads_pipeline.warehouse import Warehouse
 
 TITLE = "Sensors of many audiences"
 CHECK_EVERY = 600
+RUN_DATE = "2026-11-20"
 """Seconds: the default of `check_every`, within which all must have had their turn."""
 ROWS = 10_000
 
@@ -174,7 +175,7 @@ def _sync_all(folder: Path, project: Sequence[Mapping[str, Any]]) -> None:
                     dg.AssetMaterialization(dg.AssetKey.from_user_string(key))
                 )
             version = warehouse.version(
-                audience.source.to_source(),
+                audience.source.to_source(RUN_DATE),
                 identifier_columns=audience.identifier.columns,
                 updated_at=audience.source.updated_at,
             )

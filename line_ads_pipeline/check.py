@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import dagster as dg
 
 from line_ads_pipeline.components import LineAudience
-from line_ads_pipeline.components.audience_file import Audience
+from line_ads_pipeline.components.audience_file import Audience, PlaceBlock
 from line_ads_pipeline.components.kept_snapshot import SNAPSHOT_STORE
+from line_ads_pipeline.components.schedule import run_partitions
 from line_ads_pipeline.coordination import CoordinationError
 from line_ads_pipeline.identifiers import UnsupportedIdentifierColumn, identify
 from line_ads_pipeline.line_ads import (
@@ -42,7 +43,7 @@ from line_ads_pipeline.sync import (
     SyncError,
 )
 from line_ads_pipeline.sync.destination import find_audience
-from line_ads_pipeline.warehouse import WarehouseError
+from line_ads_pipeline.warehouse import SegmentDescription, WarehouseError
 
 if TYPE_CHECKING:
     from line_ads_pipeline.resources import LineAdsResource, SnapshotStoreResource, WarehouseResource
@@ -200,16 +201,26 @@ class _Checks:
         return Finding(subject=audience.name, topic="source", outcome="failed", found=found, remedy=remedy)
 
     def _measure(self, audience: Audience) -> tuple[int, int, str]:
-        source = audience.source.to_source()
+        frequency = audience.run_frequency
+        run_date = run_partitions(frequency).get_last_partition_key() or frequency.start_date.isoformat()
         resource: WarehouseResource = self._resource(audience.source.warehouse)
         with resource.open() as warehouse:
-            segment = warehouse.describe(
-                source, identifier_columns=audience.identifier.columns, updated_at=audience.source.updated_at
-            )
-            # planned, not run: whether the column's type can hold identifiers
-            column = segment.identifier_column
-            identify(warehouse.scan(source, column), column, audience.identifier.to_rules())
-        return segment.row_count, segment.null_count, column
+
+            def describe(
+                place: PlaceBlock, columns: Sequence[str], updated_at: str | None = None
+            ) -> SegmentDescription:
+                source = place.to_source(run_date)
+                found = warehouse.describe(source, identifier_columns=columns, updated_at=updated_at)
+                # planned, not run: whether the column's type can hold identifiers
+                column = found.identifier_column
+                identify(warehouse.scan(source, column), column, audience.identifier.to_rules())
+                return found
+
+            columns = audience.identifier.columns
+            segment = describe(audience.source, columns, audience.source.updated_at)
+            if exclude := audience.source.exclude:
+                describe(exclude, exclude.columns or columns)
+        return segment.row_count, segment.null_count, segment.identifier_column
 
     def _line_side(
         self, audience: Audience, client: LineAdsClient | None, refusals: Mapping[str, LineAdsError | None]

@@ -17,7 +17,7 @@ LAYERS = [
     {"resources"},
     {"sync"},
     {"store", "warehouse"},
-    {"identifiers", "line_ads", "simulator", "coordination"},
+    {"identifiers", "line_ads", "simulator", "coordination", "object_stores"},
 ]
 FOREIGN = {
     "line_ads": {"dagster", "polars"},
@@ -27,6 +27,7 @@ FOREIGN = {
     "warehouse": {"dagster", "httpx"},
     "simulator": {"dagster", "polars", "httpx"},
     "coordination": {"dagster", "polars", "httpx"},
+    "object_stores": {"dagster", "polars", "httpx"},
 }
 
 

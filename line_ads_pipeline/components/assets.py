@@ -11,13 +11,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
+import polars as pl
 from pydantic import Field
 
-from line_ads_pipeline.components.audience_file import Audience
+from line_ads_pipeline.components.audience_file import Audience, PlaceBlock
 from line_ads_pipeline.components.custom_audience import build_custom_audience
 from line_ads_pipeline.components.errors import (
     LateSnapshot,
     SegmentNotDescribed,
+    UnusableOptOuts,
     UpdateOvertaken,
 )
 from line_ads_pipeline.components.failures import in_plain_words
@@ -77,9 +79,11 @@ def build_assets(
         with signs_of_life(context), in_plain_words(audience):
             # first, so that what is materialised while the source is described is news to the sensor
             upstream = latest_materializations(context.instance, source.depends_on)
-            description = _describe(audience, context)
+            description, opt_outs = _describe(audience, context)
             state = SourceState(description.data_version, upstream)
             described = {**asdict(description), SOURCE_STATE: state.to_document()}
+            if opt_outs is not None:
+                described["opt_out_column"] = opt_outs.identifier_column
             records_of(audience, context.resources).write(described, "segments", context.partition_key)
         return dg.MaterializeResult(
             metadata={
@@ -90,6 +94,7 @@ def build_assets(
                     [dg.TableColumn(column, kind) for column, kind in description.columns]
                 ),
                 "source_version": description.data_version or "none: this source has no cheap marker",
+                **({"opt_outs": opt_outs.row_count} if opt_outs is not None else {}),
             },
             data_version=dg.DataVersion(description.data_version) if description.data_version else None,
         )
@@ -138,15 +143,25 @@ def build_assets(
     return [source_segment, hashed_identifiers, custom_audience]
 
 
-def _describe(audience: Audience, context: dg.AssetExecutionContext) -> SegmentDescription:
-    with getattr(context.resources, audience.source.warehouse).open() as warehouse:
-        description: SegmentDescription = warehouse.describe(
-            audience.source.to_source(),
-            identifier_columns=audience.identifier.columns,
-            updated_at=audience.source.updated_at,
-            checksum=audience.source.checksum,
+def _describe(
+    audience: Audience, context: dg.AssetExecutionContext
+) -> tuple[SegmentDescription, SegmentDescription | None]:
+    """Describe the segment, and the opt-outs if there are any."""
+    source, columns = audience.source, audience.identifier.columns
+    opt_outs: SegmentDescription | None = None
+    with getattr(context.resources, source.warehouse).open() as warehouse:
+        segment: SegmentDescription = warehouse.describe(
+            source.to_source(context.partition_key),
+            identifier_columns=columns,
+            updated_at=source.updated_at,
+            checksum=source.checksum,
         )
-    return description
+        if source.exclude is not None:
+            opt_outs = warehouse.describe(
+                source.exclude.to_source(context.partition_key),
+                identifier_columns=source.exclude.columns or columns,
+            )
+    return segment, opt_outs
 
 
 def _hash_segment(
@@ -154,17 +169,23 @@ def _hash_segment(
 ) -> Mapping[str, Any]:
     """Read the segment, keep its snapshot, and let the run date point to it."""
     described = records.read("segments", context.partition_key)
-    if described is None:
+    source, rules = audience.source, audience.identifier.to_rules()
+    if described is None or (source.exclude is not None and "opt_out_column" not in described):
         raise SegmentNotDescribed(context.partition_key)
-    rules = audience.identifier.to_rules()
-    with getattr(context.resources, audience.source.warehouse).open() as warehouse:
-        segment = warehouse.scan(audience.source.to_source(), described["identifier_column"])
+
+    with getattr(context.resources, source.warehouse).open() as warehouse:
+
+        def identified(place: PlaceBlock, column: str) -> pl.LazyFrame:
+            return identify(warehouse.scan(place.to_source(context.partition_key), column), column, rules)
+
+        segment = identified(source, described["identifier_column"])
+        opt_outs = identified(source.exclude, described["opt_out_column"]) if source.exclude else None
         with warehouse.reading():
             snapshot, tally = records.store.write_snapshot(
-                audience.name,
-                identify(segment, described["identifier_column"], rules),
-                record_width=rules.record_width,
+                audience.name, segment, record_width=rules.record_width, opt_outs=opt_outs
             )
+    if source.exclude is not None:
+        _check_opt_outs(audience, context, tally, described["opt_out_column"])
     kept = {
         "snapshot": snapshot.to_document(),
         "tally": asdict(tally),
@@ -175,16 +196,35 @@ def _hash_segment(
     records.write(kept, "partitions", context.partition_key)
     records.prune(snapshot)
     _warn_if_moved(context, "row count", described["row_count"], tally.rows)
-    if not audience.source.checksum:  # reading the column once more is not worth a warning
+    if not source.checksum:  # reading the column once more is not worth a warning
         _warn_if_version_moved(audience, context, described["data_version"])
     return kept
+
+
+def _check_opt_outs(audience: Audience, context: dg.AssetExecutionContext, tally: Tally, column: str) -> None:
+    """Opt-outs that cannot be read hold nobody back: say how many, and refuse if that is all of them."""
+    values = sum(count for outcome, count in tally.opt_outs.items() if outcome not in {"null", "blank"})
+    usable = sum(count for outcome, count in tally.opt_outs.items() if outcome not in SKIP_REASONS)
+    if values and not usable:
+        raise UnusableOptOuts(values, column=column, kind=audience.identifier.type)
+    if values > usable:
+        context.log.warning(
+            "%s of %s opt-outs are no valid identifiers and hold nobody back: %s.",
+            f"{values - usable:,}",
+            f"{values:,}",
+            ", ".join(
+                f"{count:,} {outcome}"
+                for outcome, count in tally.opt_outs.items()
+                if count and outcome in SKIP_REASONS and outcome not in {"null", "blank"}
+            ),
+        )
 
 
 def _warn_if_version_moved(
     audience: Audience, context: dg.AssetExecutionContext, described: str | None
 ) -> None:
     try:
-        version = source_version(audience, context.resources)
+        version = source_version(audience, context.resources, run_date=context.partition_key)
     except WarehouseError as error:
         # the snapshot is whole, whatever became of the source since
         context.log.warning("Whether the segment changed while it was read cannot be told. %s", error)
@@ -211,6 +251,9 @@ def _funnel(snapshot: Snapshot, tally: Tally) -> dict[str, Any]:
         "identifiers": snapshot.count,
         "already_hashed": tally.outcomes.get("already_hashed", 0),
         "duplicates": tally.duplicates,
+        **(
+            {"held_back": tally.held_back, "opt_outs": sum(tally.opt_outs.values())} if tally.opt_outs else {}
+        ),
         "skipped": sum(skipped.values()),
         **{f"skipped_{reason}": count for reason, count in skipped.items() if count},
     }

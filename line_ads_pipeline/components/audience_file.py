@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Mapping
 from datetime import date, time, timedelta
 from difflib import get_close_matches
-from typing import Annotated, Any, ClassVar, Literal, Self, get_args
+from typing import Annotated, Literal, Self, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import dagster as dg
@@ -164,46 +164,22 @@ Share = Annotated[float, BeforeValidator(_share, json_schema_input_type=float | 
 
 
 class Block(dg.Model):
-    """A block of the audience file; `not_yet` names the fields that are planned but not supported."""
-
-    not_yet: ClassVar[frozenset[str]] = frozenset()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_what_has_no_effect_yet(cls, values: Any) -> Any:  # noqa: ANN401 - whatever the file holds
-        if isinstance(values, Mapping):
-            for field in sorted(cls.not_yet.intersection(values)):
-                raise mistake(
-                    "is not supported yet, so it would have no effect",
-                    "leave this field out",
-                    field=field,
-                )
-        return values
+    """A block of the audience file."""
 
 
-class SourceBlock(Block):
-    """Where the segment is read: exactly one of `table`, `query` and `path`."""
-
-    not_yet = frozenset({"exclude"})
+class PlaceBlock(Block):
+    """Where rows are read: exactly one of `table`, `query` and `path`."""
 
     table: Text | None = Field(default=None, description="Table or view", examples=["marts.vip_customers"])
     query: Text | None = Field(
-        default=None, description="One SELECT", examples=["SELECT email FROM customers"]
+        default=None,
+        description="One SELECT; `:run_date` in it is the run date",
+        examples=["SELECT email FROM customers"],
     )
     path: Text | None = Field(
-        default=None, description="Parquet or CSV file", examples=["data/customers.parquet"]
-    )
-    warehouse: ResourceKey = Field(default="warehouse", description="Resource key", examples=["warehouse"])
-    updated_at: Text | None = Field(
-        default=None, description="Column for cheap change detection", examples=["updated_at"]
-    )
-    checksum: bool = Field(
-        default=False, description="Detect changes by reading the identifier column", examples=["true"]
-    )
-    depends_on: list[UpstreamKey] = Field(
-        default_factory=list,
-        description="Upstream Dagster assets, for lineage and triggering",
-        examples=["[marts/vip_customers]"],
+        default=None,
+        description="Parquet, CSV or NDJSON files, on disk or in an object store",
+        examples=["data/customers.parquet"],
     )
 
     @model_validator(mode="after")
@@ -217,6 +193,50 @@ class SourceBlock(Block):
                 field=given[1] if given else "",
             )
         return self
+
+    def to_source(self, run_date: str) -> Source:
+        """The place in the terms of the warehouse package, for one run date."""
+        if self.table is not None:
+            return TableSource(self.table)
+        if self.query is not None:
+            return QuerySource(self.query, run_date)
+        return FileSource(self.path or "")
+
+
+class ExcludeBlock(PlaceBlock):
+    """People who are never sent, read in the source's warehouse."""
+
+    column: Text | None = Field(
+        default=None, description="Their identifiers; else as for `identifier`", examples=["email"]
+    )
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The column to look for; none for those of the segment."""
+        return () if self.column is None else (self.column,)
+
+
+class SourceBlock(PlaceBlock):
+    """Where the segment is read: exactly one of `table`, `query` and `path`."""
+
+    warehouse: ResourceKey = Field(default="warehouse", description="Resource key", examples=["warehouse"])
+    updated_at: Text | None = Field(
+        default=None, description="Column for cheap change detection", examples=["updated_at"]
+    )
+    checksum: bool = Field(
+        default=False, description="Detect changes by reading the identifier column", examples=["true"]
+    )
+    depends_on: list[UpstreamKey] = Field(
+        default_factory=list,
+        description="Upstream Dagster assets, for lineage and triggering",
+        examples=["[marts/vip_customers]"],
+    )
+
+    exclude: ExcludeBlock | None = Field(
+        default=None,
+        description="People never to be sent",
+        examples=["{table: marts.opted_out, column: email}"],
+    )
 
     @model_validator(mode="after")
     def _what_tells_changes_fits_the_source(self) -> Self:
@@ -243,14 +263,6 @@ class SourceBlock(Block):
     def tells_changes(self) -> bool:
         """Whether the source itself can be asked for a version of its data."""
         return self.path is not None or self.updated_at is not None or self.checksum
-
-    def to_source(self) -> Source:
-        """The source in the terms of the warehouse package."""
-        if self.table is not None:
-            return TableSource(self.table)
-        if self.query is not None:
-            return QuerySource(self.query)
-        return FileSource(self.path or "")
 
 
 _FIELDS_OF_TYPE: Mapping[str, tuple[str, ...]] = {
@@ -340,8 +352,6 @@ class IdentifierBlock(Block):
 class DestinationBlock(Block):
     """The LINE custom audience, and what a sync does to it."""
 
-    not_yet = frozenset({"incremental", "full_replace_every"})
-
     ad_account_id: OpaqueId = Field(description="LINE ad account", examples=["A10000000001"])
     audience_name: AudienceName | None = Field(
         default=None,
@@ -365,6 +375,12 @@ class DestinationBlock(Block):
     wait_for_processing: bool = Field(
         default=True, description="A run waits until LINE has processed the last upload", examples=["true"]
     )
+    incremental: bool = Field(default=False, description="Send only what is new", examples=["true"])
+    full_replace_every: Duration = Field(
+        default=timedelta(days=30),
+        description="Incremental mirror: how old its last full replace may be",
+        examples=["30d"],
+    )
 
     @model_validator(mode="after")
     def _audience_is_named(self) -> Self:
@@ -375,6 +391,24 @@ class DestinationBlock(Block):
                 "has no effect beside audience_id, which is used whoever made the audience",
                 "leave this field out",
                 field="adopt",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _full_replaces_are_of_incremental_mirrors(self) -> Self:
+        if "full_replace_every" not in self.model_fields_set:
+            return self
+        if self.sync_mode == "add":
+            raise mistake(
+                "is for mirrors: with sync_mode: add nothing is ever replaced",
+                "leave this field out, or set sync_mode: mirror",
+                field="full_replace_every",
+            )
+        if not self.incremental:
+            raise mistake(
+                "has no effect without incremental: true, since every sync is a full replace",
+                "incremental: true beside it, or leave this field out",
+                field="full_replace_every",
             )
         return self
 
@@ -654,6 +688,8 @@ class Audience(Block):
             mode=self.destination.sync_mode,
             max_records=self.destination.max_records_per_upload,
             guardrails=self.guardrails.to_guardrails(),
+            incremental=self.destination.incremental,
+            full_replace_every=self.destination.full_replace_every,
             when_empty=self.destination.when_empty,
             wait_for_processing=self.destination.wait_for_processing,
             replaces_at_once=line_ads.replaces_at_once,

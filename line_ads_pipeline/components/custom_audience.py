@@ -170,7 +170,10 @@ def _answer(audience: Audience, result: SyncResult) -> dict[str, Any]:
     answer: dict[str, Any] = {
         "audience_id": result.audience_id,
         "audience_name": listed.name if listed else audience.destination.audience_name,
+        "sync": result.kind,
+        "why_everything_was_sent": result.reason,
         "identifiers_sent": result.records,
+        "members": result.members,
         "chunks": result.chunks,
         "bytes": result.uploaded_bytes,
         "identifiers_processed": result.processed,

@@ -7,6 +7,7 @@
   + RulesChanged
   + UpdateOvertaken
   + SegmentNotDescribed
+  + UnusableOptOuts
   + NothingToSend
   + ChecksAlone
 """
@@ -110,6 +111,16 @@ class SegmentNotDescribed(RunRefused):
         )
 
 
+class UnusableOptOuts(RunRefused):
+    """There are opt-outs, and none can be told: whoever opted out would be sent."""
+
+    def __init__(self, values: int, *, column: str, kind: str) -> None:
+        super().__init__(
+            f"none of the {values:,} values in the opt-outs' column {column} is an identifier of the type {kind}, so "
+            "that nobody would be held back. Check source.exclude in the audience file, and its column."
+        )
+
+
 class NothingToSend(RunRefused):
     """The step before has not run for this run date."""
 
@@ -139,6 +150,6 @@ class RulesChanged(RunRefused):
             else "hashed_identifiers with it again"
         )
         super().__init__(
-            f"the identifier block of the audience file has changed since the run date {run_date} was hashed. "
+            f"the identifier block or source.exclude of the audience file has changed since the run date {run_date} was hashed. "
             f"Materialise {again}."
         )

@@ -34,8 +34,13 @@ def has_rules_of(audience: Audience, kept: Mapping[str, Any]) -> bool:
 
 
 def rules_document(audience: Audience) -> dict[str, Any]:
-    """The rules of the audience file as JSON, to be kept beside a snapshot."""
-    return {"type": audience.identifier.type, **asdict(audience.identifier.to_rules())}
+    """The rules of the audience file as JSON, to be kept beside a snapshot: also who is left out."""
+    exclude = audience.source.exclude
+    return {
+        "type": audience.identifier.type,
+        **asdict(audience.identifier.to_rules()),
+        **({"exclude": exclude.model_dump(exclude_none=True)} if exclude else {}),
+    }
 
 
 def is_held(records: AudienceRecords, kept: Mapping[str, Any]) -> bool:

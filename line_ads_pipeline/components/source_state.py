@@ -72,12 +72,13 @@ def latest_materializations(instance: dg.DagsterInstance, keys: Sequence[str]) -
     }
 
 
-def source_version(audience: Audience, warehouses: object) -> str | None:
+def source_version(audience: Audience, warehouses: object, *, run_date: str) -> str | None:
     """Ask the source for its data version, which costs little unless it is a checksum.
 
     Args:
         audience: Whose source.
         warehouses: Dagster's resources, of which the audience names one.
+        run_date: What a query may ask for.
 
     Raises:
         WarehouseError: The source could not be asked.
@@ -85,7 +86,7 @@ def source_version(audience: Audience, warehouses: object) -> str | None:
     source = audience.source
     with getattr(warehouses, source.warehouse).open() as warehouse:
         version: str | None = warehouse.version(
-            source.to_source(),
+            source.to_source(run_date),
             identifier_columns=audience.identifier.columns,
             updated_at=source.updated_at,
             checksum=source.checksum,

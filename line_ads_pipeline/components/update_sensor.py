@@ -124,7 +124,7 @@ class UpdateSensor:
         before, synced = UpdateCursor.read(context.cursor), self._last_sync(context.instance)
         known = before.state if before else synced.state if synced else None
         with in_plain_words(self.audience):
-            cursor = self._look(context, _latest_look(before, synced), now)
+            cursor = self._look(context, _latest_look(before, synced), run_date, now)
             hold = records_of(self.audience, context.resources).hold()
         state = cursor.state
         # a run while on hold would send nothing
@@ -137,7 +137,7 @@ class UpdateSensor:
         )
 
     def _look(
-        self, context: dg.SensorEvaluationContext, latest: UpdateCursor | None, now: datetime
+        self, context: dg.SensorEvaluationContext, latest: UpdateCursor | None, run_date: str, now: datetime
     ) -> UpdateCursor:
         """The source as it is now. A checksum, which reads a column, is taken at most hourly."""
         source = self.audience.source
@@ -146,7 +146,7 @@ class UpdateSensor:
         if latest is not None and source.checksum and abs(now - latest.asked_at) < CHECKSUM_INTERVAL:
             version, asked_at = latest.state.version, latest.asked_at
         else:
-            version, asked_at = source_version(self.audience, context.resources), now
+            version, asked_at = source_version(self.audience, context.resources, run_date=run_date), now
         return UpdateCursor(state=SourceState(version, upstream), asked_at=asked_at)
 
     def _decide(

@@ -1,23 +1,23 @@
 """An object store as a place."""
 
-import re
 import tempfile
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
 import obstore
 from obstore.exceptions import BaseError
-from obstore.store import ObjectStore, from_url
 
+from line_ads_pipeline.object_stores import Refusal, connect, without_credentials
 from line_ads_pipeline.store.disk import Bytes, Disk, WorkFile
 from line_ads_pipeline.store.errors import StoreUnavailable
 from line_ads_pipeline.store.place import Entry
 
-_STATUS = re.compile(r"status code: (\d{3})")
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
 
 
 class Bucket:
@@ -35,7 +35,7 @@ class Bucket:
     """
 
     def __init__(self, url: str) -> None:
-        self._label = _without_credentials(url)
+        self._label = without_credentials(url)
         self._store = _connected(url, self._label)
         self._disk = Disk(
             Path(tempfile.gettempdir()), label="the folder for temporary files", setting="TMPDIR"
@@ -99,21 +99,24 @@ class Bucket:
             raise self._explained(error) from None
 
     def _explained(self, error: Exception) -> StoreUnavailable:
-        found = _STATUS.search(str(error))
-        status = found[1] if found else None
-        if status in {"401", "403"}:
+        refusal = Refusal.of(error)
+        if refusal.reason == "denied":
             return StoreUnavailable(
-                f"no permission for the store at {self._label} (HTTP {status}): check the credentials in the "
+                f"no permission for the store at {self._label} ({refusal.shown}): check the credentials in the "
                 "environment and what they may read, write, list and delete there"
             )
-        if status == "404" or isinstance(error, FileNotFoundError):
+        if refusal.reason == "no credentials":
+            return StoreUnavailable(
+                f"there are no credentials for the store at {self._label}: set those of its platform in the "
+                "environment, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            )
+        if refusal.reason == "absent":
             return StoreUnavailable(
                 f"the store at {self._label} was not found: create the bucket, or correct LINE_ADS_STORE"
             )
-        reason = f"HTTP {status}" if status else type(error).__name__
         return StoreUnavailable(
-            f"the store at {self._label} does not answer as it should ({reason}): check LINE_ADS_STORE, the network "
-            "and the region and endpoint in the environment; then run again"
+            f"the store at {self._label} does not answer as it should ({refusal.shown}): check LINE_ADS_STORE, the "
+            "network and the region and endpoint in the environment; then run again"
         )
 
 
@@ -174,14 +177,9 @@ class _BucketReader:
         self._ahead.clear()
 
 
-def _without_credentials(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname or ''}{parts.path}"
-
-
-def _connected(url: str, label: str) -> ObjectStore:
-    with suppress(BaseError, ValueError):
-        return from_url(url)
+def _connected(url: str, label: str) -> "ObjectStore":
+    with suppress(ValueError):
+        return connect(url)
     raise StoreUnavailable(
         f"{label} is no place for a store: let LINE_ADS_STORE name a folder, or an address of an object store such as "
         "s3://bucket/prefix, gs://bucket/prefix or az://account/container/prefix"

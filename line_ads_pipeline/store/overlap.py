@@ -23,7 +23,7 @@ def count_common(one: Iterator[bytes], other: Iterator[bytes], *, width: int) ->
         right := right or members(next(other, b""), width=width)
     ):
         last = min(left[-width:], right[-width:])
-        left_end, right_end = (_end_of(block, last, width=width) for block in (left, right))
+        left_end, right_end = (end_of(block, last, width=width) for block in (left, right))
         if left_end and right_end:
             both = left[:left_end] + right[:right_end]
             common += len(both) // width - count_members(both, width=width)
@@ -31,8 +31,8 @@ def count_common(one: Iterator[bytes], other: Iterator[bytes], *, width: int) ->
     return common
 
 
-def _end_of(block: bytes, last: bytes, *, width: int) -> int:
-    """Where the records end that are no further than a member."""
+def end_of(block: bytes, last: bytes, *, width: int) -> int:
+    """Where the records end that are no further than a member; `members` gave both."""
     if block.endswith(last):
         return len(block)
     starts = range(0, len(block), width)

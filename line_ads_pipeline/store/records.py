@@ -73,7 +73,7 @@ def split(identifiers: pl.Series, *, width: int) -> Iterator[tuple[int, Bytes]]:
         start += count
 
 
-def in_order(records: bytes, *, width: int) -> Bytes:
+def in_order(records: Bytes, *, width: int) -> Bytes:
     """Sort records by member and keep one of each: of several spellings the one with the smallest bytes."""
     rows = _rows(records, width)
     members = _members(rows)
@@ -96,7 +96,18 @@ def in_order(records: bytes, *, width: int) -> Bytes:
     return _taken(rows, order[kept]).reshape(-1).data
 
 
-def is_ascending(records: bytes, *, width: int) -> bool:
+def without(records: Bytes, others: Bytes, *, width: int) -> Bytes:
+    """Give those of some records in order whose member is not among others, in order."""
+    if not (len(records) and len(others)):
+        return records
+    rows = _rows(records, width)
+    is_other = _series(_members(rows).data, width).is_in(
+        _series(_members(_rows(others, width)).data, width).implode()
+    )
+    return _taken(rows, np.flatnonzero(~is_other.to_numpy())).reshape(-1).data if is_other.any() else records
+
+
+def is_ascending(records: Bytes, *, width: int) -> bool:
     """Tell whether each member comes after the one before."""
     members = _members(_rows(records, width))
     below = np.zeros(max(len(members) - 1, 0), dtype=bool)
@@ -114,9 +125,7 @@ def members(records: bytes, *, width: int) -> bytes:
 
 def count_members(records: bytes, *, width: int) -> int:
     """Count the distinct ones of records that `members` gave."""
-    count = len(records) // width
-    array = pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), count, [None, pa.py_buffer(records)])
-    return pl.Series(array).n_unique()
+    return _series(records, width).n_unique()
 
 
 class Renderer:
@@ -174,7 +183,14 @@ def _leading_bytes(rows: Rows) -> Rows:
     return values[:, 0] * np.uint8(16) + values[:, 1]
 
 
-def _rows(records: bytes, width: int) -> Rows:
+def _series(records: Bytes, width: int) -> pl.Series:
+    buffer = pa.py_buffer(records)
+    return pl.Series(
+        pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), len(buffer) // width, [None, buffer])
+    )
+
+
+def _rows(records: Bytes, width: int) -> Rows:
     return np.frombuffer(records, dtype=np.uint8).reshape(-1, width)
 
 

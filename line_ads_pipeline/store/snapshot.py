@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from line_ads_pipeline.store.records import DIGEST_WIDTH, IFA_WIDTH, line_bytes
@@ -58,21 +58,25 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Tally:
-    """What became of the rows of a segment: `rows == distinct + duplicates + skipped`.
+    """What became of the rows of a segment: `rows == distinct + held_back + duplicates + skipped`.
 
     Attributes:
         rows: All of them.
         outcomes: Rows of each outcome, in the order of the outcomes, also of those that did not occur.
         distinct: Members of the snapshot.
         duplicates: Rows whose member another row had already brought.
+        held_back: Members that were left out of the snapshot, since they have opted out.
+        opt_outs: Rows of each outcome among those who have opted out; none where nobody was to be left out.
     """
 
     rows: int
     outcomes: Mapping[str, int]
     distinct: int
     duplicates: int
+    held_back: int = 0
+    opt_outs: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def skipped(self) -> int:
         """Rows without an identifier, for whatever reason."""
-        return self.rows - self.distinct - self.duplicates
+        return self.rows - self.distinct - self.held_back - self.duplicates

@@ -4,28 +4,31 @@ import hashlib
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-import numpy as np
 import polars as pl
 
 from line_ads_pipeline.store.bucket import Bucket
 from line_ads_pipeline.store.chunk import SnapshotChunk
-from line_ads_pipeline.store.disk import Bytes, WorkFile
+from line_ads_pipeline.store.disk import Bytes
 from line_ads_pipeline.store.errors import DocumentDamaged, InvalidName, SnapshotDamaged, SnapshotNotFound
 from line_ads_pipeline.store.folder import Folder
 from line_ads_pipeline.store.overlap import count_common
-from line_ads_pipeline.store.place import NewFile, Place, Reader, read_exactly
-from line_ads_pipeline.store.records import DIGEST_WIDTH, IFA_WIDTH, PARTS, in_order, is_ascending, split
+from line_ads_pipeline.store.place import Place, Reader, read_exactly
+from line_ads_pipeline.store.records import DIGEST_WIDTH, IFA_WIDTH, PARTS, is_ascending
+from line_ads_pipeline.store.set_operations import difference, union
 from line_ads_pipeline.store.snapshot import Snapshot, Tally, is_digest
+from line_ads_pipeline.store.sorting import merge, spread
 
 _SEGMENT = re.compile(r"[A-Za-z0-9_-](\.?[A-Za-z0-9_-])*")
 _DOCUMENT = ".json"
-_BATCH_ROWS = 1 << 18
+
+
+class _SetOperation(Protocol):
+    def __call__(self, one: Iterator[bytes], other: Iterator[bytes], /, *, width: int) -> Iterator[Bytes]: ...
 
 
 class Store:
@@ -60,7 +63,12 @@ class Store:
         self.identity = hashlib.sha256(place.encode()).hexdigest()[:16]
 
     def write_snapshot(
-        self, audience: str, identified: pl.LazyFrame, *, record_width: int
+        self,
+        audience: str,
+        identified: pl.LazyFrame,
+        *,
+        record_width: int,
+        opt_outs: pl.LazyFrame | None = None,
     ) -> tuple[Snapshot, Tally]:
         """Stream rows into a snapshot; the same members give the same snapshot and renew its age.
 
@@ -73,6 +81,8 @@ class Store:
                 without nulls. Other columns are not read.
             record_width: Bytes of every identifier: 32 for digests, 36 for mobile ad ids, of which one is kept of
                 those equal but for case, the one with the smallest bytes.
+            opt_outs: Those who are never to be members, in the same form; read after `identified`, so that whoever
+                joins them meanwhile is left out already.
 
         Raises:
             InvalidName: The audience's name is no path segment.
@@ -87,19 +97,20 @@ class Store:
         folder = _path("snapshots", audience)
         with ExitStack() as stack:
             parts = [stack.enter_context(self._place.scratch()) for _ in range(PARTS)]
-            outcomes, identifiers = _spread(identified, parts, record_width)
+            outcomes = spread(identified, parts, width=record_width)
+            unwanted = [stack.enter_context(self._place.scratch()) for _ in parts if opt_outs is not None]
+            opt_out_outcomes = {} if opt_outs is None else spread(opt_outs, unwanted, width=record_width)
             file = stack.enter_context(self._place.new_file())
-            digest, size = _merge(parts, file, record_width)
-            file.publish(f"{folder}/{digest}")
-        count = size // record_width
-        return (
-            Snapshot(digest=digest, record_width=record_width, count=count),
-            Tally(
-                rows=sum(outcomes.values()),
-                outcomes=outcomes,
-                distinct=count,
-                duplicates=identifiers - count,
-            ),
+            merged = merge(parts, file, width=record_width, unwanted=unwanted)
+            file.publish(f"{folder}/{merged.digest}")
+        snapshot = Snapshot(digest=merged.digest, record_width=record_width, count=merged.written)
+        return snapshot, Tally(
+            rows=sum(outcomes.values()),
+            outcomes=outcomes,
+            distinct=merged.written,
+            duplicates=merged.identifiers - merged.distinct,
+            held_back=merged.distinct - merged.written,
+            opt_outs=opt_out_outcomes,
         )
 
     def open_chunk(
@@ -178,21 +189,43 @@ class Store:
             StoreUnavailable: The place cannot be read.
             ValueError: Their widths differ, so that they cannot share a member.
         """
-        if one.record_width != other.record_width:
-            raise ValueError(
-                f"snapshots of records of {one.record_width} and {other.record_width} bytes share no member"
-            )
         if one == other:
             return one.count
-        with (
-            closing(self._open(audience, one)) as one_reader,
-            closing(self._open(audience, other)) as other_reader,
-        ):
-            width = one.record_width
-            return count_common(_blocks(one_reader, width), _blocks(other_reader, width), width=width)
+        with self._side_by_side(audience, one, other) as (one_blocks, other_blocks):
+            return count_common(one_blocks, other_blocks, width=one.record_width)
+
+    def write_difference(self, audience: str, new: Snapshot, *, without: Snapshot) -> Snapshot:
+        """Write the snapshot of the members of one that are not in another, with the spelling that the one has.
+
+        As with `count_common`, both files are read side by side, with some tens of MiB in memory whatever their size.
+
+        Args:
+            audience: Whose they are.
+            new: In this store.
+            without: In this store, with records of the same width.
+
+        Raises:
+            SnapshotNotFound: One is not in the store.
+            SnapshotDamaged: The size of one is not what it should be.
+            StoreUnavailable: The place cannot be read or written, or is full.
+            ValueError: Their widths differ.
+        """
+        return self._write_combined(audience, new, without, difference)
+
+    def write_union(self, audience: str, one: Snapshot, other: Snapshot) -> Snapshot:
+        """Write the snapshot of the members of either; of two spellings of a mobile ad id, the one with the smallest bytes.
+
+        Args and errors are those of `write_difference`, and so is the memory that it takes.
+        """
+        return self._write_combined(audience, one, other, union)
 
     def prune_snapshots(
-        self, audience: str, *, keep: Collection[str], older_than: datetime
+        self,
+        audience: str,
+        *,
+        keep: Collection[str],
+        older_than: datetime,
+        among: Collection[str] | None = None,
     ) -> tuple[str, ...]:
         """Remove an audience's snapshots that are neither kept nor recent, and what killed writers left behind.
 
@@ -200,6 +233,7 @@ class Store:
             audience: Whose snapshots.
             keep: Digests that stay whatever their age.
             older_than: A moment with a zone; what was written later stays.
+            among: Digests of which to remove; None for any.
 
         Returns:
             The digests that were removed, sorted.
@@ -215,7 +249,8 @@ class Store:
         removed = []
         for entry in self._place.entries(folder):
             digest = entry.path.removeprefix(f"{folder}/")
-            if is_digest(digest) and digest not in keep and entry.modified < older_than:
+            may_go = is_digest(digest) and digest not in keep and (among is None or digest in among)
+            if may_go and entry.modified < older_than:
                 self._place.delete(entry.path)
                 removed.append(digest)
         return tuple(sorted(removed))
@@ -271,6 +306,34 @@ class Store:
             )
         )
 
+    @contextmanager
+    def _side_by_side(
+        self, audience: str, one: Snapshot, other: Snapshot
+    ) -> Iterator[tuple[Iterator[bytes], Iterator[bytes]]]:
+        """The blocks of two snapshots of one width."""
+        if one.record_width != other.record_width:
+            raise ValueError(
+                f"snapshots of records of {one.record_width} and {other.record_width} bytes share no member"
+            )
+        with (
+            closing(self._open(audience, one)) as one_reader,
+            closing(self._open(audience, other)) as other_reader,
+        ):
+            yield _blocks(one_reader, one.record_width), _blocks(other_reader, one.record_width)
+
+    def _write_combined(
+        self, audience: str, one: Snapshot, other: Snapshot, operation: _SetOperation
+    ) -> Snapshot:
+        """Write what a set operation makes of two snapshots."""
+        digest, size, width = hashlib.sha256(), 0, one.record_width
+        with self._side_by_side(audience, one, other) as blocks, self._place.new_file() as file:
+            for records in operation(*blocks, width=width):
+                digest.update(records)
+                file.write(records)
+                size += len(records)
+            file.publish(f"{_path('snapshots', audience)}/{digest.hexdigest()}")
+        return Snapshot(digest=digest.hexdigest(), record_width=width, count=size // width)
+
     def _open(self, audience: str, snapshot: Snapshot, *, stop: int | None = None) -> Reader:
         reader = self._place.open(f"{_path('snapshots', audience)}/{snapshot.digest}", stop=stop)
         if reader is None:
@@ -282,44 +345,6 @@ class Store:
             reader.close()
             raise _damaged(audience, snapshot, f"has {reader.size:,} bytes")
         return reader
-
-
-def _spread(identified: pl.LazyFrame, parts: list[WorkFile], width: int) -> tuple[dict[str, int], int]:
-    """Stream identifiers into parts; give the rows of each outcome and the number of identifiers."""
-    schema = identified.collect_schema()
-    outcome = schema.get("outcome")
-    if schema.get("identifier") != pl.Binary or not isinstance(outcome, pl.Enum):
-        raise TypeError("a snapshot is made of a binary column identifier and an enum column outcome")
-    counts = np.zeros(len(outcome.categories), dtype=np.int64)
-    identifiers = 0
-    rows = identified.select("identifier", "outcome")
-    for batch in rows.collect_batches(chunk_size=_BATCH_ROWS, maintain_order=False, engine="streaming"):
-        counts += np.bincount(batch["outcome"].to_physical().to_numpy(), minlength=len(counts))
-        present = batch["identifier"].drop_nulls()
-        identifiers += len(present)
-        for part, records in split(present, width=width):
-            parts[part].write(records)
-    return dict(zip(outcome.categories, counts.tolist(), strict=True)), identifiers
-
-
-def _merge(parts: list[WorkFile], file: NewFile, width: int) -> tuple[str, int]:
-    """Write the distinct members of each part after those of the one before; give the digest and the size."""
-    digest = hashlib.sha256()
-    size = 0
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="sort-ahead") as pool:
-        ahead = pool.submit(_sorted_part, parts[0], width)
-        for following in [*parts[1:], None]:
-            records = ahead.result()
-            if following is not None:
-                ahead = pool.submit(_sorted_part, following, width)
-            digest.update(records)
-            file.write(records)
-            size += len(records)
-    return digest.hexdigest(), size
-
-
-def _sorted_part(part: WorkFile, width: int) -> Bytes:
-    return in_order(part.read_back(), width=width)
 
 
 def _blocks(reader: Reader, width: int) -> Iterator[bytes]:

@@ -118,6 +118,22 @@ def foreign_jobs(
     return [job for job in jobs if not (job.is_failed or _is_from_before(job, latest) or is_own(job))]
 
 
+def unexplained_jobs(sync: Sync, jobs: Iterable[UploadJob]) -> list[UploadJob] | None:
+    """The jobs since a finished sync that it does not know of, whoever's; None if the list may not show them all.
+
+    LINE's list may leave out all but the newest: as long as it shows one that the sync knows of, none after that is missing.
+    """
+    jobs, known = list(jobs), sync.accounted_job_ids
+    if not any(job.id in known for job in jobs):
+        return None
+    return [job for job in jobs if not (job.is_failed or job.id in known or _is_from_before(job, sync))]
+
+
+def may_remove(job: UploadJob) -> bool:
+    """Whether a job may have removed members."""
+    return job.type not in {"DIFF_ADD", "DIFF_AUTO_ADD"}
+
+
 def _is_from_before(job: UploadJob, sync: Sync) -> bool:
     """Created before the newest job that was there when the sync began, both by LINE's clock."""
     if job.created is None or sync.known_until is None:

@@ -162,6 +162,9 @@ def foreign_finding(foreign: Iterable[UploadJob] | None, *, is_new: bool) -> Fin
 
 def confirmation_finding(*, sent: int, processed: int | None) -> Finding:
     """`confirmation`: LINE processed as many identifiers as were sent."""
+    if sent == 0:
+        message = "Nothing is new: no identifier was sent."
+        return Finding(check="confirmation", verdict="passed", message=message, numbers={"sent": 0})
     if processed is None:
         message = f"{_counted(sent, 'identifier')} sent; LINE does not say how many it processed."
         return Finding(check="confirmation", verdict="passed", message=message, numbers={"sent": sent})

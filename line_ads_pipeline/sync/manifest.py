@@ -9,6 +9,9 @@ from line_ads_pipeline.line_ads import FILE_SIZE_LIMIT, IdType, UploadAction
 from line_ads_pipeline.store import Snapshot
 
 SyncMode = Literal["mirror", "add"]
+SyncKind = Literal["full replace", "everything", "additions only", "nothing new"]
+"""What is sent: `full replace` is all of a mirror, `everything` all of an add."""
+
 ChunkState = Literal["planned", "sending", "accepted", "finished"]
 
 
@@ -55,6 +58,54 @@ def plan_chunks(count: int, *, line_bytes: int, mode: SyncMode, max_records: int
     ]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Extent:
+    """How much of its snapshot a sync sends, decided when it begins.
+
+    Attributes:
+        increment: What is sent, where that is not all of the snapshot.
+        built_on: The confirmed sync to whose members the increment is added.
+        replaced_at: When the latest full replace began, of a mirror; with a time zone.
+        sent: All that confirmed syncs will have sent when this one is confirmed too, where that is kept: of an add.
+        reason: Why all is sent, where increments are wanted.
+    """
+
+    increment: Snapshot | None = None
+    built_on: str | None = None
+    replaced_at: datetime | None = None
+    sent: Snapshot | None = None
+    reason: str | None = None
+
+    def to_document(self) -> dict[str, Any]:
+        """As JSON."""
+        return vars(self) | {
+            "increment": self.increment and self.increment.to_document(),
+            "replaced_at": self.replaced_at and self.replaced_at.isoformat(),
+            "sent": self.sent and self.sent.to_document(),
+        }
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Self:
+        """Read what `to_document` wrote."""
+        return cls(
+            increment=read_snapshot(document["increment"]),
+            built_on=document["built_on"],
+            replaced_at=read_moment(document["replaced_at"]),
+            sent=read_snapshot(document["sent"]),
+            reason=document["reason"],
+        )
+
+
+def read_snapshot(document: Mapping[str, Any] | None) -> Snapshot | None:
+    """A snapshot that may not be there."""
+    return None if document is None else Snapshot.from_document(document)
+
+
+def read_moment(text: str | None) -> datetime | None:
+    """A moment in ISO 8601 that may not be there."""
+    return None if text is None else datetime.fromisoformat(text)
+
+
 @dataclass
 class Sync:
     """One attempt to bring one snapshot to LINE.
@@ -68,14 +119,15 @@ class Sync:
         audience_id: The audience, once known.
         mode: What the sync means.
         partition: The run date of the snapshot.
-        snapshot: What is sent.
-        chunks: The uploads.
+        snapshot: What a mirror holds afterwards, and an add holds too.
+        chunks: The uploads, of what is sent of it.
         state: `superseded` when another sync took its place.
         known_audience_ids: Audiences of this name before the first upload: none of them was made by it.
         known_job_ids: Jobs of the audience that are no chunk's: those before the first upload, and what failed.
         known_until: When the newest of the jobs before the first upload was created, by LINE's clock; ISO 8601.
         replaced: Somebody replaced the members after the first chunk, or an attempt thought lost did.
         findings: What the guardrails said before the first upload.
+        extent: How much of the snapshot is sent; all of it unless it says otherwise.
     """
 
     id: str
@@ -94,6 +146,31 @@ class Sync:
     known_until: str | None = None
     replaced: bool = False
     findings: list[dict[str, Any]] = field(default_factory=list)
+    extent: Extent = Extent()
+
+    @property
+    def payload(self) -> Snapshot:
+        """What is sent, which the chunks are parts of."""
+        return self.snapshot if self.extent.increment is None else self.extent.increment
+
+    @property
+    def kind(self) -> SyncKind:
+        """What is sent, in words."""
+        if self.extent.increment is None:
+            return "full replace" if self.mode == "mirror" else "everything"
+        return "additions only" if self.extent.increment.count else "nothing new"
+
+    @property
+    def members(self) -> int | None:
+        """How many the audience holds afterwards, by what is known of it: not all that an add was brought."""
+        if self.mode == "mirror":
+            return self.snapshot.count
+        return None if self.extent.sent is None else self.extent.sent.count
+
+    @property
+    def needed_snapshots(self) -> list[Snapshot]:
+        """What must stay in the store until it has ended."""
+        return [each for each in (self.snapshot, self.extent.increment, self.extent.sent) if each is not None]
 
     @property
     def accounted_job_ids(self) -> set[str]:
@@ -108,7 +185,7 @@ class Sync:
     @property
     def would_replace(self) -> bool:
         """Its `REPLACE` is still to come."""
-        return self.mode == "mirror" and self.chunks[0].state != "finished"
+        return any(chunk.action == "REPLACE" and chunk.state != "finished" for chunk in self.chunks)
 
     @property
     def waits_to_be_sent(self) -> bool:
@@ -130,16 +207,19 @@ class Sync:
         return vars(self) | {
             "snapshot": self.snapshot.to_document(),
             "chunks": [vars(chunk) for chunk in self.chunks],
+            "extent": self.extent.to_document(),
         }
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
-        """Read what `to_document` wrote."""
+        """Read what `to_document` wrote, also before there were extents."""
+        extent = document.get("extent")
         return cls(
             **{
                 **document,
                 "snapshot": Snapshot.from_document(document["snapshot"]),
                 "chunks": [Chunk(**chunk) for chunk in document["chunks"]],
+                "extent": Extent() if extent is None else Extent.from_document(extent),
             }
         )
 
@@ -152,11 +232,53 @@ class Confirmed:
         partition: The run date.
         snapshot: The members that were sent; none when the audience was deleted.
         mode: Whether the audience holds these alone.
+        audience_id: Which audience; None where it was deleted, or is not known.
+        sync_id: Of the sync that brought them there.
+        replaced_at: When the latest full replace of a mirror began; with a time zone.
+        sent: All that confirmed syncs have sent, where that is kept.
     """
 
     partition: str
     snapshot: Snapshot
     mode: SyncMode = "mirror"
+    audience_id: str | None = None
+    sync_id: str | None = None
+    replaced_at: datetime | None = None
+    sent: Snapshot | None = None
+
+    @classmethod
+    def by(cls, sync: Sync) -> Self:
+        """What LINE has processed when it has processed all of a sync."""
+        return cls(
+            partition=sync.partition,
+            snapshot=sync.snapshot,
+            mode=sync.mode,
+            audience_id=sync.audience_id,
+            sync_id=sync.id,
+            replaced_at=sync.extent.replaced_at,
+            sent=sync.extent.sent,
+        )
+
+    def to_document(self) -> dict[str, Any]:
+        """As JSON."""
+        return vars(self) | {
+            "snapshot": self.snapshot.to_document(),
+            "replaced_at": self.replaced_at and self.replaced_at.isoformat(),
+            "sent": self.sent and self.sent.to_document(),
+        }
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Self:
+        """Read what `to_document` wrote, also where it knew fewer fields."""
+        return cls(
+            partition=document["partition"],
+            snapshot=Snapshot.from_document(document["snapshot"]),
+            mode=document.get("mode", "mirror"),
+            audience_id=document.get("audience_id"),
+            sync_id=document.get("sync_id"),
+            replaced_at=read_moment(document.get("replaced_at")),
+            sent=read_snapshot(document.get("sent")),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,3 +294,8 @@ class Hold:
     partition: str
     snapshot: Snapshot
     since: datetime
+
+    def is_reached_by(self, confirmed: Confirmed) -> bool:
+        """Whether the audience was brought to where it is held."""
+        reached = (confirmed.partition, confirmed.snapshot, confirmed.mode)
+        return reached == (self.partition, self.snapshot, "mirror")

@@ -27,7 +27,8 @@ class AudienceRecords:
         destination             where the latest sync went
         syncs/<sync id>         the manifest of a sync
         current_sync            which of them is the latest
-        confirmed               the run date and snapshot that LINE has processed
+        confirmed               the run date and snapshot that LINE has processed, and all that was ever sent
+        derived                 the snapshots that were made of others: increments, and what was ever sent
         hold                    the run date that the audience was rolled back to, while it is held there
         deletion                the audience that was deleted, since nobody was left
 
@@ -80,7 +81,10 @@ class AudienceRecords:
     def latest_sync_to(self, destination: Destination) -> Sync | None:
         """The latest sync of this audience file that sent something to a destination, whatever became of it."""
         recorded = self.store.read_document("destinations", destination.digest)
-        sync_id = recorded.get("sync_id") if recorded else None
+        return self.sync(recorded.get("sync_id")) if recorded else None
+
+    def sync(self, sync_id: str | None) -> Sync | None:
+        """A sync of this audience file, whatever became of it, if its manifest is there."""
         document = self.read("syncs", sync_id) if sync_id else None
         return Sync.from_document(document) if document else None
 
@@ -91,8 +95,7 @@ class AudienceRecords:
     def latest_sync(self) -> Sync | None:
         """The sync that began last, whatever became of it."""
         current = self.read("current_sync")
-        document = current and self.read("syncs", current["sync_id"])
-        return Sync.from_document(document) if document else None
+        return self.sync(current["sync_id"]) if current else None
 
     def running_sync(self) -> Sync | None:
         """The latest sync, if it was neither confirmed nor superseded."""
@@ -114,24 +117,32 @@ class AudienceRecords:
 
     def confirm(self, destination: Destination, confirmed: Confirmed) -> None:
         """Note what LINE has processed."""
-        document = {
-            "destination": destination.key,
-            "partition": confirmed.partition,
-            "snapshot": confirmed.snapshot.to_document(),
-            "mode": confirmed.mode,
-        }
-        self.write(document, "confirmed")
+        self.write({"destination": destination.key} | confirmed.to_document(), "confirmed")
 
     def confirmed(self, destination: Destination) -> Confirmed | None:
         """What LINE has processed last for this very destination."""
         document = self.read("confirmed")
         if document is None or document["destination"] != destination.key:
             return None
-        return Confirmed(
-            partition=document["partition"],
-            snapshot=Snapshot.from_document(document["snapshot"]),
-            mode=document.get("mode", "mirror"),
-        )
+        return Confirmed.from_document(document)
+
+    def write_difference(self, new: Snapshot, *, without: Snapshot) -> Snapshot:
+        """Write the snapshot of the members of one that are not in another, to be removed when nothing needs it."""
+        return self._derived(self.store.write_difference(self.audience, new, without=without))
+
+    def write_union(self, one: Snapshot, other: Snapshot) -> Snapshot:
+        """Write the snapshot of the members of either, to be removed when nothing needs it."""
+        return self._derived(self.store.write_union(self.audience, one, other))
+
+    def _derived(self, snapshot: Snapshot) -> Snapshot:
+        known = self._derived_digests()
+        if snapshot.digest not in known:
+            self.write({"digests": sorted({*known, snapshot.digest})}, "derived")
+        return snapshot
+
+    def _derived_digests(self) -> set[str]:
+        document = self.read("derived")
+        return set(document["digests"]) if document else set()
 
     def hold(self) -> Hold | None:
         """Why nothing is to be sent, if so."""
@@ -168,14 +179,20 @@ class AudienceRecords:
     def prune(self, current: Snapshot) -> None:
         """Remove the snapshots that nothing needs any more.
 
-        The current one stays, as do the last confirmed one and those of an unfinished sync and a hold. Of the others,
-        digests stay for 30 days, the newest three run dates longer; plain mobile ad ids, being personal data as they
-        are, go at once but for the newest run date's, also those from before the identifier type was changed.
+        The current one stays, as do the last confirmed one, all that was ever sent, and those of an unfinished sync and
+        a hold. Of the others, what was made of snapshots goes at once, digests stay for 30 days, the newest three run
+        dates longer; plain mobile ad ids, being personal data as they are, go at once but for the newest run date's,
+        also those from before the identifier type was changed.
         """
         confirmed, running, hold = self.read("confirmed"), self.running_sync(), self.hold()
         needed = {current.digest}
-        needed |= {confirmed["snapshot"]["digest"]} if confirmed else set()
-        needed |= {each.snapshot.digest for each in (running, hold) if each}
+        needed |= (
+            {each["digest"] for each in (confirmed["snapshot"], confirmed.get("sent")) if each}
+            if confirmed
+            else set()
+        )
+        needed |= {each.digest for each in running.needed_snapshots} if running else set()
+        needed |= {hold.snapshot.digest} if hold else set()
 
         run_dates = sorted(self.store.list_documents("audiences", self.audience, "partitions"))
         snapshots = [
@@ -185,6 +202,11 @@ class AudienceRecords:
         ]
         needed |= {snapshot.digest for snapshot in snapshots[-1:]}
         now = datetime.now(UTC)
+        derived = self._derived_digests()
+        obsolete = derived - needed - {snapshot.digest for snapshot in snapshots}
+        if obsolete:
+            self.store.prune_snapshots(self.audience, keep=(), older_than=now, among=obsolete)
+            self.write({"digests": sorted(derived - obsolete)}, "derived")
         if all(snapshot.record_width == DIGEST_WIDTH for snapshot in (*snapshots, current)):
             recent = {snapshot.digest for snapshot in snapshots[-KEPT_AT_LEAST:]}
             self.store.prune_snapshots(self.audience, keep=needed | recent, older_than=now - KEPT_FOR)

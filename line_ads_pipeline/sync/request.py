@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from line_ads_pipeline.line_ads import CustomAudience
 from line_ads_pipeline.store import Snapshot, Tally
 from line_ads_pipeline.sync.guardrails import Finding
+from line_ads_pipeline.sync.manifest import SyncKind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,9 @@ class SyncResult:
         records: Identifiers sent.
         uploaded_bytes: Of text sent.
         processed: Identifiers that LINE says it processed; `None` where it does not say.
+        kind: What was sent, in words; `None` when there was nothing that could be.
+        reason: Why all was sent, where increments are wanted.
+        members: How many the audience is to hold now, by what is known of it; `None` where that is not known.
         findings: Of the guardrails, and of everything that the run's own wishes changed.
     """
 
@@ -60,4 +64,7 @@ class SyncResult:
     records: int = 0
     uploaded_bytes: int = 0
     processed: int | None = None
+    kind: SyncKind | None = None
+    reason: str | None = None
+    members: int | None = None
     findings: tuple[Finding, ...] = ()

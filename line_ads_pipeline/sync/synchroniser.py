@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Literal, Self
 
@@ -32,9 +32,10 @@ from line_ads_pipeline.sync.errors import (
 )
 from line_ads_pipeline.sync.evidence import newest_creation, would_wipe
 from line_ads_pipeline.sync.guardrails import Finding, Guardrails, confirmation_finding
+from line_ads_pipeline.sync.increments import Increments
 from line_ads_pipeline.sync.inspection import Inspection
 from line_ads_pipeline.sync.lookup import AudienceLookup
-from line_ads_pipeline.sync.manifest import Confirmed, Hold, Sync, SyncMode, plan_chunks
+from line_ads_pipeline.sync.manifest import Confirmed, Extent, Hold, Sync, SyncMode, plan_chunks
 from line_ads_pipeline.sync.records import AudienceRecords
 from line_ads_pipeline.sync.request import SyncRequest, SyncResult
 from line_ads_pipeline.sync.uploader import Patience, Uploader
@@ -44,6 +45,10 @@ _log = logging.getLogger(__name__)
 _BEGINNINGS = 3
 
 WhenEmpty = Literal["refuse", "delete_audience"]
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 @dataclass(kw_only=True)
@@ -58,11 +63,14 @@ class Synchroniser:
         mode: `mirror` makes the audience hold exactly the snapshot, `add` only ever adds.
         max_records: Rows in one upload.
         guardrails: Of a mirror.
+        incremental: Send only what is new where it is certain what the audience holds.
+        full_replace_every: How old the latest full replace of an incremental mirror may be.
         when_empty: What a mirror of nobody does.
         wait_for_processing: End only when LINE has processed the last chunk, not when it has accepted it.
         replaces_at_once: How many `REPLACE`s LINE takes per ad account.
         patience: How long to wait.
         sleep: Takes seconds.
+        now: Gives the time with a zone.
     """
 
     client: LineAdsClient
@@ -72,11 +80,14 @@ class Synchroniser:
     mode: SyncMode
     max_records: int
     guardrails: Guardrails = field(default_factory=Guardrails)
+    incremental: bool = False
+    full_replace_every: timedelta = timedelta(days=30)
     when_empty: WhenEmpty = "refuse"
     wait_for_processing: bool = True
     replaces_at_once: int = 3
     patience: Patience = field(default_factory=Patience)
     sleep: Callable[[float], None] = time.sleep
+    now: Callable[[], datetime] = _utc_now
 
     @contextmanager
     def alone(
@@ -195,8 +206,12 @@ class Synchroniser:
             return SyncResult(
                 deleted_audience_id=audience.id if audience else None, findings=(*own, *findings)
             )
+        if request.rollback:
+            extent = self._increments.everything(request.snapshot, mode=self.mode, reason="it is a rollback")
+        else:
+            extent = self._increments.of(request.snapshot, mode=self.mode, audience=audience, jobs=jobs)
         sync = self._begin(
-            request.snapshot, request.partition, self.mode, audience, jobs, same_name, findings
+            request.snapshot, request.partition, self.mode, audience, jobs, same_name, findings, extent
         )
         return self._result(self._carry_out(sync), created=audience is None, findings=own)
 
@@ -235,6 +250,16 @@ class Synchroniser:
         return AudienceLookup(client=self.client, records=self.records, destination=self.destination)
 
     @property
+    def _increments(self) -> Increments:
+        return Increments(
+            records=self.records,
+            destination=self.destination,
+            wanted=self.incremental,
+            full_replace_every=self.full_replace_every,
+            now=self.now,
+        )
+
+    @property
     def _inspection(self) -> Inspection:
         return Inspection(
             records=self.records, destination=self.destination, mode=self.mode, limits=self.guardrails
@@ -270,8 +295,7 @@ class Synchroniser:
     def _complete_rollback(self, hold: Hold, unfinished: Sync | None) -> None:
         """Bring the audience to where it is held, if the run that was to do so did not come to its end."""
         confirmed = self.records.confirmed(self.destination)
-        held = Confirmed(partition=hold.partition, snapshot=hold.snapshot)
-        if unfinished is None and confirmed in {None, held}:
+        if unfinished is None and (confirmed is None or hold.is_reached_by(confirmed)):
             return
         _log.warning("the rollback to the run date %s is completed first", hold.partition)
         if unfinished is not None and unfinished.audience_id is None:
@@ -319,8 +343,9 @@ class Synchroniser:
         """Whether the unfinished sync brings this snapshot to this audience; what LINE has of it is waited for."""
         if unfinished.audience_id != (audience.id if audience else None):
             return False
-        self._uploader.land(unfinished)
-        if unfinished.snapshot == snapshot and unfinished.mode == self.mode:
+        jobs = self._uploader.land(unfinished)
+        is_wanted = unfinished.snapshot == snapshot and unfinished.mode == self.mode
+        if is_wanted and self._increments.can_go_on(unfinished, jobs):
             _log.info("sync %s goes on where it stopped", unfinished.id)
             return True
         if unfinished.is_finished and not unfinished.replaced:  # all that was left to do was to write it down
@@ -412,7 +437,13 @@ class Synchroniser:
         jobs: Sequence[UploadJob],
         same_name: tuple[str, ...] = (),
         findings: Sequence[Finding] = (),
+        extent: Extent | None = None,
     ) -> Sync:
+        if extent is None:
+            extent = self._increments.everything(
+                snapshot, mode=mode, reason="what was sent before is uncertain"
+            )
+        payload = snapshot if extent.increment is None else extent.increment
         newest = newest_creation(jobs)
         superseded = self.records.running_sync()
         sync = Sync(
@@ -426,12 +457,16 @@ class Synchroniser:
             partition=partition,
             snapshot=snapshot,
             chunks=plan_chunks(
-                snapshot.count, line_bytes=snapshot.line_bytes, mode=mode, max_records=self.max_records
+                payload.count,
+                line_bytes=payload.line_bytes,
+                mode=mode if extent.increment is None else "add",
+                max_records=self.max_records,
             ),
             known_audience_ids=list(same_name),
             known_job_ids=[job.id for job in jobs],
             known_until=newest.isoformat() if newest else None,
             findings=[finding.to_document() for finding in findings],
+            extent=extent,
         )
         self.records.save(sync)
         self.records.write({"sync_id": sync.id}, "current_sync")
@@ -443,12 +478,14 @@ class Synchroniser:
             before = self.records.latest_sync_to(self.destination)
             self.records.record_audience(self.destination, audience.id, sync_id=before.id if before else None)
         _log.info(
-            "sync %s of %s begins: %s identifiers in %s chunks, %s",
+            "sync %s of %s begins: %s identifiers in %s chunks, %s, %s%s",
             sync.id,
             self.destination.audience,
-            f"{snapshot.count:,}",
+            f"{payload.count:,}",
             len(sync.chunks),
             mode,
+            sync.kind,
+            f" ({extent.reason})" if extent.reason else "",
         )
         return sync
 
@@ -475,7 +512,7 @@ class Synchroniser:
         confirmed = sync.state == "confirmed"
         guardrails = [Finding.from_document(document) for document in sync.findings]
         confirmation = (
-            [confirmation_finding(sent=sync.snapshot.count, processed=processed)] if confirmed else []
+            [confirmation_finding(sent=sync.payload.count, processed=processed)] if confirmed else []
         )
         return SyncResult(
             sync_id=sync.id,
@@ -485,9 +522,12 @@ class Synchroniser:
             resumed=resumed,
             confirmed=confirmed,
             chunks=len(sync.chunks),
-            records=sync.snapshot.count,
-            uploaded_bytes=sync.snapshot.count * sync.snapshot.line_bytes,
+            records=sync.payload.count,
+            uploaded_bytes=sync.payload.count * sync.payload.line_bytes,
             processed=processed,
+            kind=sync.kind,
+            reason=sync.extent.reason,
+            members=sync.members,
             findings=(*findings, *guardrails, *confirmation),
         )
 
@@ -504,7 +544,5 @@ class Synchroniser:
         if self.records.recorded_audience(self.destination) != sync.audience_id:
             self.records.record_audience(self.destination, sync.audience_id, sync_id=sync.id)
         # in this order: whoever is killed in between goes on with a sync that has nothing left to send
-        self.records.confirm(
-            self.destination, Confirmed(partition=sync.partition, snapshot=sync.snapshot, mode=sync.mode)
-        )
+        self.records.confirm(self.destination, Confirmed.by(sync))
         self.records.conclude(sync, "confirmed")

@@ -99,7 +99,7 @@ class Uploader:
             LineAdsError: A call failed for good.
             CoordinationError: Another process has taken the audience over, or the database is away.
         """
-        with ChunksAhead(self.records.store, self.destination.audience, sync.snapshot) as files:
+        with ChunksAhead(self.records.store, self.destination.audience, sync.payload) as files:
             for chunk in sync.chunks:
                 until_accepted = chunk is sync.chunks[-1] and not wait_for_last
                 if chunk.state == "finished" or (until_accepted and chunk.state == "accepted"):
@@ -113,16 +113,15 @@ class Uploader:
         if chunk is not None and chunk.state == "sending":
             self._follow(sync, chunk)
 
-    def land(self, sync: Sync) -> None:
-        """Wait until LINE has processed all that it holds of a sync, without sending anything."""
+    def land(self, sync: Sync) -> tuple[UploadJob, ...]:
+        """Wait until LINE has processed all that it holds of a sync, without sending anything; gives its audience's jobs."""
         chunk = sync.chunk_under_way
         while chunk is not None and chunk.state in {"sending", "accepted"}:
             try:
                 self._follow(sync, chunk)
             except UploadJobFailed as failure:  # then LINE holds nothing of the chunk
                 _log.warning("%s", failure.problem)
-        if sync.audience_id is not None:
-            self.wait_until_idle(sync.audience_id)
+        return () if sync.audience_id is None else self.wait_until_idle(sync.audience_id)
 
     def look(self, sync: Sync) -> bool:
         """Look once at the job of the chunk that LINE has; tell whether all chunks are finished now.

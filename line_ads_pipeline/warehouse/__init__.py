@@ -1,17 +1,22 @@
-"""A segment as a lazy frame, streamed: DuckDB tables and queries, Parquet and CSV files."""
+"""A segment as a lazy frame, streamed: tables and queries of databases, and files."""
 
 from line_ads_pipeline.warehouse.errors import (
+    DriverMissing,
     FileNotFound,
     MissingColumn,
     QueryFailed,
     SegmentReadFailed,
     TableNotFound,
+    UnsupportedColumn,
     UnsupportedWarehouse,
+    WarehouseAccessDenied,
     WarehouseBusy,
     WarehouseClosed,
+    WarehouseConnectionLost,
     WarehouseError,
     WarehouseNotFound,
     WarehouseOutOfMemory,
+    WarehouseUnreachable,
     WarehouseUnreadable,
 )
 from line_ads_pipeline.warehouse.source import (
@@ -24,6 +29,7 @@ from line_ads_pipeline.warehouse.source import (
 from line_ads_pipeline.warehouse.warehouse import Warehouse
 
 __all__ = [
+    "DriverMissing",
     "FileNotFound",
     "FileSource",
     "MissingColumn",
@@ -34,12 +40,16 @@ __all__ = [
     "Source",
     "TableNotFound",
     "TableSource",
+    "UnsupportedColumn",
     "UnsupportedWarehouse",
     "Warehouse",
+    "WarehouseAccessDenied",
     "WarehouseBusy",
     "WarehouseClosed",
+    "WarehouseConnectionLost",
     "WarehouseError",
     "WarehouseNotFound",
     "WarehouseOutOfMemory",
+    "WarehouseUnreachable",
     "WarehouseUnreadable",
 ]

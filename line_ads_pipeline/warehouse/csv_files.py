@@ -1,16 +1,19 @@
 """CSV files, read by DuckDB because it is strict: Polars fills short rows and cuts long ones in silence."""
 
 import csv
-import glob
 import os
-from collections.abc import Sequence
-from pathlib import Path
+from io import TextIOWrapper
 
-from line_ads_pipeline.warehouse.duckdb_segment import DuckDBConnection, DuckDBSegment, literal, quoted
+from line_ads_pipeline.warehouse.duckdb_files import DuckDBFiles, names_in_sql
+from line_ads_pipeline.warehouse.duckdb_segment import DuckDBConnection, quoted
 from line_ads_pipeline.warehouse.errors import SegmentReadFailed, WarehouseError
 from line_ads_pipeline.warehouse.faults import Fault
+from line_ads_pipeline.warehouse.local_files import LocalFiles
 from line_ads_pipeline.warehouse.names import presentable
+from line_ads_pipeline.warehouse.stored_files import StoredFiles
 
+# One thread, since several read the same parts again, and a buffer that must be fetched whole, so a small one.
+_OF_OBJECTS = ", parallel = false, buffer_size = 8000000"
 _FAULTS = {
     "unterminated quote": "a quoted field is not closed, or text follows its closing quote",
     "Expected Number of Columns": "it has more or fewer fields than the header",
@@ -19,21 +22,18 @@ _FAULTS = {
 }
 
 
-def csv_segment(
-    connection: DuckDBConnection, files: Sequence[Path], *, path: str, file_version: str
-) -> DuckDBSegment:
+def csv_segment(connection: DuckDBConnection, files: LocalFiles | StoredFiles) -> DuckDBFiles:
     """Make a segment of CSV files that share one header.
 
     Raises:
         SegmentReadFailed: A header cannot be read or differs from the first one.
     """
-    label = f"file {path}"
-    header = _header(files[0])
-    for file in files[1:]:
-        if _header(file) != header:
+    header = _header(files, 0)
+    for place, file in enumerate(files.found[1:], 1):
+        if _header(files, place) != header:
             raise SegmentReadFailed(
-                f"The CSV files of {path} differ in their header lines ({files[0].name}, {file.name}). "
-                "They must have the same columns in the same order."
+                f"The CSV files of {files.path} differ in their header lines ({files.found[0].short_name}, "
+                f"{file.short_name}). They must have the same columns in the same order."
             )
 
     def explain(fault: Fault) -> WarehouseError | None:
@@ -43,21 +43,23 @@ def csv_segment(
             return None
         words = [words for mark, words in _FAULTS.items() if mark in fault.message]
         reason = words[0] if len(words) == 1 else "it is not well-formed CSV"
-        return SegmentReadFailed(f"Reading {label} failed at line {line}: {reason}.")
+        return SegmentReadFailed(f"Reading {files.label} failed at line {line}: {reason}.")
 
-    # A name may hold what DuckDB takes for a glob, even in a list of files.
-    names = ", ".join(literal(glob.escape(str(file))) for file in files)
     columns = ", ".join(f"{quoted(name)}: 'VARCHAR'" for name in header)
     relation = (
-        f"read_csv([{names}], columns = {{{columns}}}, auto_detect = false, header = true, delim = ',', quote = '\"', "
-        "escape = '\"', strict_mode = true, null_padding = false, allow_quoted_nulls = false)"
+        f"read_csv({names_in_sql(files, connection)}, columns = {{{columns}}}, auto_detect = false, header = true, "
+        "delim = ',', quote = '\"', escape = '\"', strict_mode = true, null_padding = false, "
+        f"allow_quoted_nulls = false{'' if isinstance(files, LocalFiles) else _OF_OBJECTS})"
     )
-    return DuckDBSegment(connection, label, relation, explain=explain, file_version=file_version)
+    return DuckDBFiles(
+        connection, files.label, relation, explain=explain, file_version=files.version, files=files
+    )
 
 
-def _header(file: Path) -> list[str]:
+def _header(files: LocalFiles | StoredFiles, place: int) -> list[str]:
+    name = files.found[place].short_name
     try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
+        with TextIOWrapper(files.open(place), encoding="utf-8-sig", newline="") as lines:
             header = next(csv.reader(lines, strict=True), None)
         reason = ""
     except OSError as error:
@@ -67,20 +69,18 @@ def _header(file: Path) -> list[str]:
     except csv.Error:
         reason = "its first line is not well-formed CSV."
     if reason:
-        raise SegmentReadFailed(f"{file.name} cannot be read: {reason}")
+        raise SegmentReadFailed(f"{name} cannot be read: {reason}")
     if not header:
         raise SegmentReadFailed(
-            f"{file.name} is empty, or its first line is. A CSV file begins with a header line."
+            f"{name} is empty, or its first line is. A CSV file begins with a header line."
         )
     for separator in (";", "\t", "|"):
         if len(header) == 1 and separator in header[0]:
-            raise SegmentReadFailed(
-                f"{file.name} is separated by {separator!r}. Separate its fields by commas."
-            )
-    named = [name or f"column {place}" for place, name in enumerate(header, 1)]
-    keys = [name.casefold() for name in named]
-    for place, key in enumerate(keys, 1):
-        if key in keys[: place - 1]:
-            shown = presentable(named[place - 1], position=place)
-            raise SegmentReadFailed(f"{file.name} has two columns {shown} in its header line. Rename one.")
+            raise SegmentReadFailed(f"{name} is separated by {separator!r}. Separate its fields by commas.")
+    named = [column or f"column {position}" for position, column in enumerate(header, 1)]
+    keys = [column.casefold() for column in named]
+    for position, key in enumerate(keys, 1):
+        if key in keys[: position - 1]:
+            shown = presentable(named[position - 1], position=position)
+            raise SegmentReadFailed(f"{name} has two columns {shown} in its header line. Rename one.")
     return named

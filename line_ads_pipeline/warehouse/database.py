@@ -2,47 +2,29 @@
 
 import re
 from pathlib import Path
-from urllib.parse import unquote
 
 import duckdb
 
 from line_ads_pipeline.warehouse.duckdb_segment import DESCRIBE, DuckDBConnection, DuckDBSegment, quoted
 from line_ads_pipeline.warehouse.errors import (
     QueryFailed,
-    TableNotFound,
-    UnsupportedWarehouse,
     WarehouseBusy,
     WarehouseError,
     WarehouseNotFound,
     WarehouseUnreadable,
 )
 from line_ads_pipeline.warehouse.faults import Fault
-from line_ads_pipeline.warehouse.names import nearest
+from line_ads_pipeline.warehouse.run_date import with_run_date
+from line_ads_pipeline.warehouse.sql_text import Lexis
+from line_ads_pipeline.warehouse.table_name import TableName
 
-_NAME_PART = re.compile(r'\s*(?:"((?:[^"]|"")+)"|([^".]*[^".\s]))\s*(\.|$)')
-_MOST_PARTS = 3
 _PLAIN_NAME = re.compile(r"[^\W\d]\w*")
 _QUERY_OPENS = "(\n"
+_LEXIS = Lexis(backslash="after E", dollar=r"\$(?:[^\W\d]\w*)?\$", nested_comments=True)
 _TABLES = """
     SELECT database_name, schema_name, table_name FROM duckdb_tables() WHERE NOT internal
     UNION ALL SELECT database_name, schema_name, view_name FROM duckdb_views() WHERE NOT internal
 """
-
-
-def database_path(url: str, *, root: Path) -> Path:
-    """Give the file that a `duckdb:` URL names, relative to the root or absolute.
-
-    Raises:
-        UnsupportedWarehouse: The URL is of another kind; the message holds its scheme alone, since a URL may hold a
-            password.
-    """
-    if url.startswith("duckdb:///") and len(url) > len("duckdb:///"):
-        return root / unquote(url.removeprefix("duckdb:///"))
-    remedy = "Write duckdb:///relative.duckdb or duckdb:////absolute.duckdb."
-    scheme = re.match(r"([a-z][a-z0-9+]*)://", url)
-    if scheme is None or scheme[1] == "duckdb":
-        raise UnsupportedWarehouse(f"The warehouse's URL names no DuckDB file. {remedy}")
-    raise UnsupportedWarehouse(f"Warehouses of the kind {scheme[1]}: are not supported yet. {remedy}")
 
 
 def open_database(path: Path, *, memory_limit: str) -> DuckDBConnection:
@@ -86,29 +68,21 @@ def find_table(connection: DuckDBConnection, table: str) -> DuckDBSegment:
         TableNotFound: There is none of this name, or it is not the name of a table.
     """
     label = f"table {table}"
-    wanted = _name_parts(table)
+    name = TableName.of(table)
     with connection.lend(label) as loan:
         [(database, schema)] = loan.rows("SELECT current_database(), current_schema()")
         there: list[tuple[str, str, str]] = loan.rows(_TABLES)
-    candidates = [(database, schema, *wanted), (database, *wanted), (wanted[0], schema, *wanted[1:]), wanted]
-    by_key = {_folded(parts): parts for parts in there}
-    for candidate in candidates:
-        found = by_key.get(_folded(candidate))
-        if found is not None:
-            return DuckDBSegment(connection, label, ".".join(quoted(part) for part in found))
-    names = [_shown(parts[1:] if parts[0] == database else parts, schema=schema) for parts in there]
-    raise TableNotFound(
-        f"There is no table or view {table} in the warehouse. Those there are: {nearest(table, names)}. "
-        "Correct `table` in the audience file, with its schema, or WAREHOUSE_URL."
-    )
+    found = name.find(there, catalog=database, schemas=[schema])
+    return DuckDBSegment(connection, label, ".".join(quoted(part) for part in found))
 
 
-def find_query(connection: DuckDBConnection, query: str) -> DuckDBSegment:
+def find_query(connection: DuckDBConnection, query: str, run_date: str | None = None) -> DuckDBSegment:
     """Check that a query is one SELECT and make a segment of it.
 
     Raises:
-        QueryFailed: It is not, or does not parse.
+        QueryFailed: It is not, does not parse, or takes a run date that there is not.
     """
+    query = with_run_date(query, run_date, lexis=_LEXIS)
 
     def explain(fault: Fault, *, offset: int = len(DESCRIBE + _QUERY_OPENS)) -> WarehouseError | None:
         if fault.category not in {"Parser", "Syntax", "Binder", "Catalog"}:
@@ -125,39 +99,12 @@ def find_query(connection: DuckDBConnection, query: str) -> DuckDBSegment:
         raise QueryFailed("`query` must be one SELECT statement (WITH, FROM and VALUES may begin it too).")
     if statements[0].named_parameters:
         raise QueryFailed(
-            "`query` has parameters (? or $name), which are not supported yet. Write the values."
+            "`query` has parameters (? or $name), which are not supported. Write the values; :run_date is the run date."
         )
     text = query.encode()
     ends = [at for at, _ in duckdb.tokenize(query) if text[at : at + 1] == b";"]
     body = text[: ends[0]].decode() if ends else query
     return DuckDBSegment(connection, label, f"{_QUERY_OPENS}{body}\n)", explain=explain)
-
-
-def _name_parts(table: str) -> tuple[str, ...]:
-    parts = []
-    at = 0
-    while match := _NAME_PART.match(table, at):
-        parts.append(match[2] if match[1] is None else match[1].replace('""', '"'))
-        at = match.end()
-        if not match[3]:
-            break
-    if at != len(table) or not parts or len(parts) > _MOST_PARTS or table.rstrip().endswith("."):
-        raise TableNotFound(
-            f"{table!r} is not the name of a table. Write table, schema.table or catalog.schema.table, and a part that "
-            'holds a dot or a quote in double quotes: marts."vip.2026".'
-        )
-    return tuple(parts)
-
-
-def _folded(parts: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(part.casefold() for part in parts)
-
-
-def _shown(parts: tuple[str, ...], *, schema: str) -> str:
-    parts = parts[1:] if parts[0] == schema and len(parts) > 1 else parts
-    return ".".join(
-        part if part == part.strip() and not set(part) & set('."') else quoted(part) for part in parts
-    )
 
 
 def _place(query: str, fault: Fault, *, offset: int) -> str:

@@ -1,32 +1,31 @@
 """A DuckDB connection that keeps data in memory, and the segment that one SELECT over it is."""
 
 import re
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 import polars as pl
-from polars.io.plugins import register_io_source
 
+from line_ads_pipeline.warehouse import lending
 from line_ads_pipeline.warehouse.errors import (
     SegmentReadFailed,
     WarehouseClosed,
     WarehouseError,
     WarehouseOutOfMemory,
-    raise_alone,
 )
 from line_ads_pipeline.warehouse.faults import Fault
 from line_ads_pipeline.warehouse.segment import Marker, Measurement, checksum_version, version_of
+from line_ads_pipeline.warehouse.streams import streamed
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from fsspec import AbstractFileSystem  # type: ignore[import-untyped] # fsspec ships no types
 
 _BATCH_ROWS = 65_536
-_CLOSED = "The warehouse is closed: read its lazy frames inside its `with` block."
 _AS_TEXT = re.compile(r"ENUM|U?HUGEINT|BIGNUM|DECIMAL\(\d+,0\)")
 _ENUM_MEMBERS = re.compile(r"ENUM\((?:'(?:[^']|'')*'(?:, ?)?)*\)")
 
@@ -46,104 +45,16 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-class DuckDBConnection:
-    """A connection that never writes, never spills to disk and never loads an extension.
+class Loan(lending.Loan):
+    """A cursor of DuckDB.
 
-    Reads run on cursors of their own, which `close` ends, also in the middle of a read.
-    """
-
-    def __init__(self, database: Path | None, *, memory_limit: str) -> None:
-        """Open a database file for reading, or an empty database in memory."""
-        self.memory_limit = memory_limit
-        self._lock = threading.Lock()
-        self._loans: set[Loan] = set()
-        self._closed = False
-        self._connection = duckdb.connect(
-            ":memory:" if database is None else str(database),
-            read_only=database is not None,
-            config={
-                "memory_limit": memory_limit,
-                "temp_directory": "",
-                "preserve_insertion_order": False,
-                "autoinstall_known_extensions": False,
-                "autoload_known_extensions": False,
-                "allow_community_extensions": False,
-                "python_enable_replacements": False,  # a query must not read this process's variables
-                "errors_as_json": True,
-                "lock_configuration": True,
-            },
-        )
-
-    @contextmanager
-    def lend(self, source: str, *, explain: Explain | None = None) -> Iterator["Loan"]:
-        """Lend a cursor, and raise what goes wrong with it as our own error.
-
-        Args:
-            source: How the source is called in an error.
-            explain: Gives a more telling error for a fault, or None.
-
-        Raises:
-            WarehouseClosed: The connection is closed.
-            WarehouseOutOfMemory: The memory limit is too low.
-            SegmentReadFailed: Any other failure, unless `explain` knows better.
-        """
-        failure = None
-        with self._lock:
-            if self._closed:
-                raise WarehouseClosed(_CLOSED)
-            loan = Loan(self._connection.cursor())
-            self._loans.add(loan)
-        try:
-            yield loan
-        except WarehouseError:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever comes from the driver may quote a value
-            failure = self._failure(Fault.of(error), source, explain)
-        finally:
-            loan.close()
-            with self._lock:
-                self._loans.discard(loan)
-        if failure is not None:
-            raise_alone(failure)
-
-    def close(self) -> None:
-        """Cancel what runs, also in other threads, and close everything, once."""
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-            loans = list(self._loans)
-        for loan in loans:
-            loan.close()
-        self._connection.close()
-        del (
-            self._connection
-        )  # a lazy frame may outlive this, and DuckDB reports what is left at the process's end
-
-    def _failure(self, fault: Fault, source: str, explain: Explain | None) -> WarehouseError:
-        if self._closed:
-            return WarehouseClosed(_CLOSED)
-        if fault.category == "Out of Memory":
-            return WarehouseOutOfMemory(
-                f"Reading {source} needs more memory than the warehouse's memory_limit of {self.memory_limit}, and "
-                "nothing is spilled to disk. Raise memory_limit, or have the warehouse compute the segment as a table."
-            )
-        known = explain(fault) if explain else None
-        return known or SegmentReadFailed(f"Reading {source} failed: {fault.explanation}.")
-
-
-class Loan:
-    """A cursor and its stream, used by one thread and closed by whichever thread comes first.
-
-    Polars reads in threads of its own and may keep an abandoned stream for a while. Closing must not wait for that:
-    DuckDB reopens a file only when all that hangs on the old connection is gone.
+    DuckDB reopens a file only when all that hangs on the old connection is gone, so closing leaves nothing behind.
     """
 
     def __init__(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        super().__init__()
         self._cursor = cursor
         self._reader: pa.RecordBatchReader | None = None
-        self._busy = threading.Lock()
-        self._closed = False
 
     def rows(self, statement: str) -> list[Any]:
         """Run a statement with few rows."""
@@ -171,26 +82,71 @@ class Loan:
                 return
             yield pl.DataFrame(batch)
 
-    def close(self) -> None:
-        """Cancel what runs and close the stream and the cursor, once."""
-        while not self._busy.acquire(timeout=0.005):
-            self._cursor.interrupt()
-        try:
-            if not self._closed:
-                self._closed = True
-                if self._reader is not None:
-                    self._reader.close()
-                self._cursor.close()
-                del self._reader, self._cursor
-        finally:
-            self._busy.release()
+    def _interrupt(self) -> None:
+        self._cursor.interrupt()
 
-    @contextmanager
-    def _in_use(self) -> Iterator[None]:
-        with self._busy:
+    def _release(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+        self._cursor.close()
+        del self._reader, self._cursor
+
+
+class DuckDBConnection(lending.Lender[Loan, Fault]):
+    """A connection that never writes, never spills to disk and never loads an extension.
+
+    Reads run on cursors of their own, which `close` ends, also in the middle of a read.
+    """
+
+    def __init__(self, database: Path | None, *, memory_limit: str) -> None:
+        """Open a database file for reading, or an empty database in memory."""
+        super().__init__()
+        self.memory_limit = memory_limit
+        self._connection = duckdb.connect(
+            ":memory:" if database is None else str(database),
+            read_only=database is not None,
+            config={
+                "memory_limit": memory_limit,
+                "temp_directory": "",
+                "preserve_insertion_order": False,
+                "autoinstall_known_extensions": False,
+                "autoload_known_extensions": False,
+                "allow_community_extensions": False,
+                "python_enable_replacements": False,  # a query must not read this process's variables
+                "errors_as_json": True,
+                "lock_configuration": True,
+            },
+        )
+
+    def mount(self, filesystem: "AbstractFileSystem") -> None:
+        """Let SQL read the files of a filesystem by its protocol; it is kept until the connection is closed.
+
+        Raises:
+            WarehouseClosed: The connection is closed.
+        """
+        with self._lock:
             if self._closed:
-                raise WarehouseClosed(_CLOSED)
-            yield
+                raise WarehouseClosed(lending.CLOSED)
+            self._connection.register_filesystem(filesystem)
+
+    def _new_loan(self) -> Loan:
+        return Loan(self._connection.cursor())
+
+    def _disconnect(self) -> None:
+        self._connection.close()
+        # a lazy frame may outlive this, and DuckDB reports what is left at the process's end
+        del self._connection
+
+    def _fault(self, error: Exception) -> Fault:
+        return Fault.of(error)
+
+    def _failure(self, fault: Fault, source: str) -> WarehouseError:
+        if fault.category == "Out of Memory":
+            return WarehouseOutOfMemory(
+                f"Reading {source} needs more memory than the warehouse's memory_limit of {self.memory_limit}, and "
+                "nothing is spilled to disk. Raise memory_limit, or have the warehouse compute the segment as a table."
+            )
+        return SegmentReadFailed(f"Reading {source} failed: {fault.explanation}.")
 
 
 @dataclass(frozen=True)
@@ -238,23 +194,11 @@ class DuckDBSegment:
         with self._lend() as loan:
             schema = loan.schema(select)
 
-        def batches(
-            with_columns: list[str] | None,
-            predicate: pl.Expr | None,
-            n_rows: int | None,
-            _batch_size: int | None,
-        ) -> Iterator[pl.DataFrame]:
+        def batches() -> Generator[pl.DataFrame, None, None]:
             with self._lend() as loan:
-                for batch in loan.batches(select):
-                    frame = batch if n_rows is None else batch.head(n_rows)
-                    if n_rows is not None:
-                        n_rows -= frame.height
-                    frame = frame if predicate is None else frame.filter(predicate)
-                    yield frame if with_columns is None else frame.select(with_columns)
-                    if n_rows == 0:
-                        return
+                yield from loan.batches(select)
 
-        return register_io_source(batches, schema=schema, validate_schema=True, explain_name="duckdb")
+        return streamed(batches, schema=schema, name="duckdb")
 
     def _aggregate(self, *counts: str, marker: Marker | None) -> tuple[Any, ...]:
         """Give the row count, the counts asked for and, as text, what a marker asks for."""

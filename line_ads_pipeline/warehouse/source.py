@@ -18,6 +18,7 @@ class QuerySource:
     """One SELECT (or WITH, FROM, VALUES) in the warehouse's own SQL."""
 
     query: str
+    run_date: str | None = None
 
 
 @dataclass(frozen=True)

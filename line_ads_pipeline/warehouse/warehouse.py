@@ -4,26 +4,18 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from threading import Event, Timer
 from types import TracebackType
 from typing import Self
 
 import polars as pl
 
-from line_ads_pipeline.warehouse.csv_files import csv_segment
-from line_ads_pipeline.warehouse.database import database_path, find_query, find_table, open_database
-from line_ads_pipeline.warehouse.duckdb_segment import DuckDBConnection
-from line_ads_pipeline.warehouse.errors import (
-    SegmentReadFailed,
-    UnsupportedWarehouse,
-    WarehouseClosed,
-    raise_alone,
-)
-from line_ads_pipeline.warehouse.files import files_version, find_files
+from line_ads_pipeline.warehouse.connections import Connections, ended_after
+from line_ads_pipeline.warehouse.errors import UnsupportedWarehouse, WarehouseClosed
+from line_ads_pipeline.warehouse.file_segment import file_segment, find_files
+from line_ads_pipeline.warehouse.location import locate
 from line_ads_pipeline.warehouse.names import find_column, presentable
-from line_ads_pipeline.warehouse.parquet_files import ParquetSegment, polars_errors_replaced
+from line_ads_pipeline.warehouse.parquet_files import polars_errors_replaced
 from line_ads_pipeline.warehouse.segment import Marker, Segment
 from line_ads_pipeline.warehouse.source import (
     FileSource,
@@ -32,7 +24,6 @@ from line_ads_pipeline.warehouse.source import (
     Source,
     TableSource,
 )
-from line_ads_pipeline.warehouse.turns import PROBES
 
 _VERSION_SECONDS = 30.0
 _MEMORY = re.compile(r"\d+(\.\d+)?\s*[KMGT]i?B", re.IGNORECASE)
@@ -55,7 +46,8 @@ class Warehouse:
         """Say where the warehouse is, without connecting.
 
         Args:
-            url: `duckdb:///relative.duckdb` or `duckdb:////absolute.duckdb`.
+            url: `duckdb:///relative.duckdb`, `duckdb:////absolute.duckdb`, or
+                `postgresql://user:password@host:port/database?…` with parameters of libpq, such as `sslmode`.
             root: What relative paths start from.
             memory_limit: What DuckDB may hold in memory, such as `512MB`; beyond, a read fails, as nothing is spilled.
 
@@ -66,10 +58,10 @@ class Warehouse:
             raise UnsupportedWarehouse(
                 f"memory_limit {memory_limit!r} is not an amount of memory such as 512MB."
             )
-        self._path = database_path(url, root=root)
+        self._location = locate(url, root=root)
         self._root = root
         self._memory_limit = memory_limit
-        self._connections: _Connections | None = None
+        self._connections: Connections | None = None
 
     def __enter__(self) -> Self:
         self._connections = self._new_connections()
@@ -157,11 +149,11 @@ class Warehouse:
         """
         self._open_connections()
         if isinstance(source, FileSource) and updated_at is None:
-            return files_version(find_files(source.path, root=self._root), root=self._root)
+            return find_files(source.path, root=self._root).version
         with (
-            PROBES.at(self._path),
             closing(self._new_connections()) as connections,
-            _ended_after(_VERSION_SECONDS, connections),
+            connections.turn(),
+            ended_after(_VERSION_SECONDS, connections),
         ):
             found = self._find(
                 source, connections, identifier_columns, updated_at=updated_at, checksum=checksum
@@ -171,7 +163,8 @@ class Warehouse:
     def scan(self, source: Source, column: str) -> pl.LazyFrame:
         """Give one column of a source as a lazy frame that streams in batches while the warehouse is open.
 
-        Each collection of the frame reads the source anew. Text, integers, and UUID, ENUM and JSON as text come as
+        Each collection of the frame reads the source anew; all that an open warehouse reads from PostgreSQL is of one
+        moment. Lists come as a row for each element, one NULL for a list without any. Text, integers, and UUID, ENUM and JSON as text come as
         Polars strings and integers, other types as they are.
 
         Raises:
@@ -199,7 +192,7 @@ class Warehouse:
     def _find(
         self,
         source: Source,
-        connections: "_Connections",
+        connections: Connections,
         identifier_columns: Sequence[str],
         *,
         updated_at: str | None,
@@ -217,23 +210,18 @@ class Warehouse:
             marker = Marker(identifier, types[identifier], "checksum")
         return _Found(segment, columns, identifier, marker)
 
-    def _segment(self, source: Source, connections: "_Connections") -> Segment:
+    def _segment(self, source: Source, connections: Connections) -> Segment:
         match source:
-            case TableSource(table):
-                return find_table(connections.database, table)
-            case QuerySource(query):
-                return find_query(connections.database, query)
+            case TableSource() | QuerySource():
+                return connections.find(source)
             case FileSource(path):
                 files = find_files(path, root=self._root)
-                version = files_version(files, root=self._root)
-                if files[0].suffix.casefold() == ".parquet":
-                    return ParquetSegment(tuple(files), path, version)
-                return csv_segment(connections.memory, files, path=path, file_version=version)
+                return file_segment(files, connect=lambda: connections.memory)
 
-    def _new_connections(self) -> "_Connections":
-        return _Connections(self._path, self._memory_limit)
+    def _new_connections(self) -> Connections:
+        return Connections(self._location, memory_limit=self._memory_limit)
 
-    def _open_connections(self) -> "_Connections":
+    def _open_connections(self) -> Connections:
         if self._connections is None:
             raise WarehouseClosed("The warehouse is not open: use it in a `with` block.")
         return self._connections
@@ -245,56 +233,3 @@ class _Found:
     columns: tuple[tuple[str, str], ...]
     identifier: str
     marker: Marker | None
-
-
-@contextmanager
-def _ended_after(seconds: float, connections: "_Connections") -> Iterator[None]:
-    """Close the connections when the time is up, which ends what they run."""
-    up = Event()
-
-    def end() -> None:
-        up.set()
-        connections.close()
-
-    timer = Timer(seconds, end)
-    timer.start()
-    try:
-        yield
-    except WarehouseClosed:
-        if not up.is_set():
-            raise
-    finally:
-        timer.cancel()
-        timer.join()
-    if up.is_set():
-        raise_alone(
-            SegmentReadFailed(
-                f"The version of the source could not be told within {seconds:g} seconds. Give it an updated_at "
-                "column in place of the checksum, or a table in place of a query or view."
-            )
-        )
-
-
-class _Connections:
-    """A connection to the database and one to none, for files, each opened when it is first needed."""
-
-    def __init__(self, path: Path, memory_limit: str) -> None:
-        self._path = path
-        self._memory_limit = memory_limit
-        self._opened: list[DuckDBConnection] = []
-
-    @cached_property
-    def database(self) -> DuckDBConnection:
-        return self._keep(open_database(self._path, memory_limit=self._memory_limit))
-
-    @cached_property
-    def memory(self) -> DuckDBConnection:
-        return self._keep(DuckDBConnection(None, memory_limit=self._memory_limit))
-
-    def close(self) -> None:
-        for connection in self._opened:
-            connection.close()
-
-    def _keep(self, connection: DuckDBConnection) -> DuckDBConnection:
-        self._opened.append(connection)
-        return connection

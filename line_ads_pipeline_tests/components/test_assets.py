@@ -69,7 +69,9 @@ def test_materialisations_count_what_became_of_the_rows(project, simulator):
     assert sent | {"sync_id": None} == {
         "audience_id": audience.id,
         "audience_name": "VIP customers",
+        "sync": "full replace",
         "identifiers_sent": 2,
+        "members": 2,
         "identifiers_processed": 2,
         "chunks": 1,
         "bytes": 130,
@@ -81,6 +83,114 @@ def test_materialisations_count_what_became_of_the_rows(project, simulator):
         "sync_id": None,
         "source_state": {"version": None, "upstream": {}},
     }
+
+
+class TestOptOuts:
+    """`source.exclude`: people who are never sent."""
+
+    def test_they_are_left_out_however_they_are_written(self, project):
+        project.customers("taro@example.com", "HANAKO@example.co.jp ", "jiro@example.com", None)
+        project.execute("CREATE TABLE opted_out (address VARCHAR)")
+        hashed = sha256("jiro@example.com").upper()
+        project.execute(
+            f"INSERT INTO opted_out VALUES ('Hanako@Example.co.jp'), ('{hashed}'), ('x@y.example'), (NULL)"
+        )
+        project.attributes["source"]["exclude"] = {"table": "opted_out", "column": "address"}
+
+        result = project.run()
+
+        assert result.success
+        assert project.members() == {sha256("taro@example.com")}
+        assert project.metadata(result, "source_segment")["opt_outs"] == 4
+        counted = project.metadata(result, "hashed_identifiers")
+        assert {
+            name: counted[name] for name in ("rows", "identifiers", "held_back", "opt_outs", "skipped")
+        } == {
+            "rows": 4,
+            "identifiers": 1,
+            "held_back": 2,
+            "opt_outs": 4,
+            "skipped": 1,
+        }
+
+    def test_a_mirror_takes_them_out_of_the_audience(self, project):
+        project.sync("taro@example.com", "hanako@example.co.jp", "jiro@example.com", day=20)
+        (project.folder / "out.csv").write_text("email\njiro@example.com\n")
+        project.attributes["source"]["exclude"] = {"path": str(project.folder / "out.csv")}
+
+        assert project.sync(day=21).success
+        assert project.members() == {sha256("taro@example.com"), sha256("hanako@example.co.jp")}
+
+    def test_nobody_has_to_have_opted_out(self, project):
+        project.execute("CREATE TABLE opted_out (email VARCHAR)")
+        project.attributes["source"]["exclude"] = {"table": "opted_out"}
+        result = project.run()
+        assert result.success
+        assert project.metadata(result, "hashed_identifiers")["held_back"] == 0
+
+    @pytest.mark.parametrize(
+        ("exclude", "words"),
+        [
+            ({"table": "optedout"}, ["optedout", "opted_out"]),
+            ({"table": "opted_out", "column": "mail"}, ["mail", "email"]),
+            (
+                {"table": "opted_out", "column": "id"},
+                ["none of the 2 values", "column id", "type email", "source.exclude"],
+            ),
+        ],
+        ids=["missing table", "missing column", "column of something else"],
+    )
+    def test_opt_outs_that_cannot_be_told_fail_the_run_before_anything_is_sent(
+        self, project, simulator, exclude, words
+    ):
+        project.execute("CREATE TABLE opted_out (id VARCHAR, email VARCHAR)")
+        project.execute(
+            "INSERT INTO opted_out VALUES ('c-1', 'taro@example.com'), ('c-2', 'x@example.com'), (NULL, '')"
+        )
+        project.attributes["source"]["exclude"] = exclude
+
+        result = project.run()
+
+        assert not result.success
+        assert [word for word in words if word not in failure(result)] == [], failure(result)
+        assert changed_nothing(simulator)
+
+    def test_those_that_are_no_identifiers_are_warned_of(self, project):
+        project.execute("CREATE TABLE opted_out (email VARCHAR)")
+        project.execute("INSERT INTO opted_out VALUES ('taro@example.com'), ('nobody'), ('')")
+        project.attributes["source"]["exclude"] = {"table": "opted_out"}
+
+        result = project.run()
+
+        assert project.metadata(result, "hashed_identifiers")["held_back"] == 1
+        [warning] = [text for text in project.warned(result) if "opt-outs" in text]
+        assert "1 of 2 opt-outs are no valid identifiers" in warning
+        assert "1 not_an_email_address" in warning
+
+    def test_a_snapshot_from_before_they_were_excluded_is_not_sent(self, project):
+        project.sync("taro@example.com", "hanako@example.co.jp", day=20)
+        project.execute("CREATE TABLE opted_out AS SELECT 'taro@example.com' AS email")
+        project.attributes["source"]["exclude"] = {"table": "opted_out"}
+        project.sync(day=21)
+
+        result = project.run(
+            "line_custom_audience",
+            run_date="2026-11-20",
+            now=project.noon(21),
+            config={"line_custom_audience": {"rollback": True}},
+        )
+
+        assert not result.success
+        assert "source.exclude of the audience file has changed" in failure(result)
+        assert project.members() == {sha256("hanako@example.co.jp")}
+
+
+def test_a_query_may_ask_for_its_run_date(project):
+    project.customers("taro@example.com", "hanako@example.co.jp")
+    project.execute("UPDATE customers SET updated_at = '2026-11-21 08:00' WHERE email LIKE 'hanako%'")
+    project.attributes["source"] = {"query": "SELECT email FROM customers WHERE updated_at >= :run_date"}
+    assert project.run().success
+    assert project.members() == {sha256("hanako@example.co.jp")}
 
 
 def test_keys_group_job_and_schedule_are_named_after_the_audience(project):

@@ -1,129 +1,26 @@
-"""The same tests on both databases: a SQLite file, and a PostgreSQL server of the test session's own."""
+"""The same tests on both databases: a SQLite file, and a PostgreSQL server."""
 
-import os
-import pwd
-import shutil
-import signal
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from sqlalchemy import text
 
 from line_ads_pipeline.coordination import Coordination
 from line_ads_pipeline.coordination.engines import engine_for
+from line_ads_pipeline_tests.postgresql import Cluster
 
-PASSWORD = "s3cret-pa55word"
 WORKER = Path(__file__).with_name("worker.py")
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """A PostgreSQL server that listens on a socket in its own folder only."""
-
-    folder: Path
-
-    @property
-    def url(self) -> str:
-        return f"postgresql://tester:{PASSWORD}@/postgres?host={self.folder}"
-
-    def run(self, *statements: str, database: str = "postgres") -> None:
-        info = f"host={self.folder} user=tester password={PASSWORD} dbname={database}"
-        with psycopg.connect(info, autocommit=True) as connection:
-            for statement in statements:
-                connection.execute(statement)
-
-
-def find_programs() -> Path | None:
-    """The folder of PostgreSQL's programs: in PATH, or where Debian has them, the newest first."""
-    in_path = [Path(found).parent for found in [shutil.which("postgres")] if found]
-    packaged = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: -int(path.parent.name))
-    complete = (path for path in [*in_path, *packaged] if (path / "initdb").exists())
-    return next(complete, None)
-
-
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
-    """A private server without durability, run by another user where the tests run as root."""
-    programs = find_programs()
-    if programs is None:
-        reason = "PostgreSQL's initdb and postgres are neither in PATH nor in /usr/lib/postgresql/*/bin"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
-    folder = Path(tempfile.mkdtemp(prefix="pg-"))
-    identity = {}
-    if os.geteuid() == 0:
-        user = pwd.getpwnam("nobody")
-        os.chown(folder, user.pw_uid, user.pw_gid)
-        identity = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-    password_file = folder / "password"
-    password_file.write_text(PASSWORD)
-    password_file.chmod(0o644)
-    server = None
-    try:
-        subprocess.run(
-            [
-                programs / "initdb",
-                "--pgdata", folder / "data",
-                "--username", "tester",
-                "--pwfile", password_file,
-                "--auth", "scram-sha-256",
-                "--encoding", "UTF8",
-                "--no-locale",
-                "--no-sync",
-            ],
-            cwd=folder, check=True, capture_output=True, **identity,
-        )  # fmt: skip
-        settings = {
-            "listen_addresses": "",
-            "unix_socket_directories": folder,
-            "fsync": "off",
-            "shared_buffers": "16MB",
-            "max_connections": "50",
-            "autovacuum": "off",
-        }
-        options = [f"--{name}={value}" for name, value in settings.items()]
-        with (folder / "log").open("wb") as log:
-            server = subprocess.Popen(
-                [programs / "postgres", "-D", folder / "data", *options],
-                cwd=folder,
-                stdout=log,
-                stderr=log,
-                **identity,
-            )
-        cluster = Cluster(folder)
-        _wait_until_it_answers(cluster, server)
-        yield cluster
-    finally:
-        if server is not None:
-            server.send_signal(signal.SIGINT)  # ends sessions and stops
-            server.wait(timeout=30)
-        shutil.rmtree(folder)
-
-
-def _wait_until_it_answers(cluster: Cluster, server: subprocess.Popen[bytes]) -> None:
-    for _ in range(600):
-        try:
-            cluster.run("SELECT 1")
-        except psycopg.OperationalError:
-            assert server.poll() is None, (cluster.folder / "log").read_text()
-            time.sleep(0.05)
-        else:
-            return
-    pytest.fail("PostgreSQL does not answer")
 
 
 @pytest.fixture
 def postgresql_url(cluster: Cluster) -> Iterator[str]:
     """A database without any table."""
     cluster.run("DROP DATABASE IF EXISTS shared WITH (FORCE)", "CREATE DATABASE shared")
-    yield cluster.url.replace("/postgres?", "/shared?")
+    yield cluster.url_of("shared")
     cluster.run("DROP DATABASE shared WITH (FORCE)")
 
 

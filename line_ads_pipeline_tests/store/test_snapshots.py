@@ -26,8 +26,8 @@ from line_ads_pipeline.store import (
     Store,
     bucket,
     folder,
+    sorting,
 )
-from line_ads_pipeline.store import store as store_module
 
 OUTCOMES = pl.Enum(["valid", "already_hashed", "blank", "null"])
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
@@ -113,7 +113,7 @@ def test_the_same_digests_give_the_same_snapshot_whatever_the_order_and_the_batc
 ):
     store = Store("memory://")
     shuffled = random.Random(seed).sample(identifiers, k=len(identifiers)) + identifiers[:3]
-    with patch("line_ads_pipeline.store.store._BATCH_ROWS", batch_rows):
+    with patch("line_ads_pipeline.store.sorting._BATCH_ROWS", batch_rows):
         snapshot, tally = store.write_snapshot("vip", rows(shuffled), record_width=DIGEST_WIDTH)
     expected = sorted(set(identifiers))
     assert snapshot.digest == hashlib.sha256(b"".join(expected)).hexdigest()
@@ -129,7 +129,7 @@ def test_mobile_ad_ids_equal_but_for_case_are_one_member_spelt_with_the_smallest
 ):
     store = Store("memory://")
     shuffled = random.Random(seed).sample(identifiers, k=len(identifiers))
-    with patch("line_ads_pipeline.store.store._BATCH_ROWS", batch_rows):
+    with patch("line_ads_pipeline.store.sorting._BATCH_ROWS", batch_rows):
         snapshot, tally = store.write_snapshot("vip", rows(shuffled), record_width=IFA_WIDTH)
     kept = {}
     for identifier in sorted(identifiers, reverse=True):
@@ -189,11 +189,11 @@ def test_rows_are_streamed_and_not_collected(store):
         progress.append(len(read))
         return original(present, width=width)
 
-    original, progress = store_module.split, []
+    original, progress = sorting.split, []
     schema = {"identifier": pl.Binary, "outcome": OUTCOMES}
     with (
-        patch.object(store_module, "split", split_noting_progress),
-        patch.object(store_module, "_BATCH_ROWS", 10),
+        patch.object(sorting, "split", split_noting_progress),
+        patch.object(sorting, "_BATCH_ROWS", 10),
     ):
         _, tally = store.write_snapshot(
             "vip", register_io_source(batches, schema=schema), record_width=DIGEST_WIDTH
@@ -387,3 +387,66 @@ def test_whether_a_snapshot_is_held_is_told_without_reading_it(store, monkeypatc
     for reader in (folder._FolderReader, bucket._BucketReader):
         monkeypatch.delattr(reader, "read_at")
     assert store.holds("vip", snapshot)
+
+
+def test_who_has_opted_out_is_left_out_and_counted_once(store):
+    """Whatever of the opt-outs is no member, or no identifier, holds nobody back."""
+    one, two, three, stranger = some_digests(4)
+    snapshot, tally = store.write_snapshot(
+        "vip",
+        rows([one, two, two, three, None]),
+        record_width=DIGEST_WIDTH,
+        opt_outs=rows([two, two, stranger, None], ["valid", "already_hashed", "valid", "blank"]),
+    )
+    without, _ = store.write_snapshot("vip", rows([one, three]), record_width=DIGEST_WIDTH)
+    assert snapshot == without
+    assert (tally.rows, tally.distinct, tally.held_back, tally.duplicates, tally.skipped) == (5, 2, 1, 1, 1)
+    assert tally.opt_outs == {"valid": 2, "already_hashed": 1, "blank": 1, "null": 0}
+
+
+def test_without_opt_outs_there_are_none_to_count(store):
+    _, tally = store.write_snapshot("vip", rows(some_digests(1)), record_width=DIGEST_WIDTH)
+    assert (tally.held_back, tally.opt_outs) == (0, {})
+
+
+def test_opt_outs_are_read_after_the_segment(store):
+    read = []
+
+    def noted(name, members):
+        def batches(*_):
+            read.append(name)
+            yield rows(members).collect()
+
+        return register_io_source(batches, schema=rows([]).collect_schema())
+
+    store.write_snapshot(
+        "vip",
+        noted("segment", some_digests(1)),
+        record_width=DIGEST_WIDTH,
+        opt_outs=noted("opt-outs", some_digests(1)),
+    )
+    assert read == ["segment", "opt-outs"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(identifiers=digests, unwanted=digests, both=digests)
+def test_a_snapshot_is_the_difference_of_digests(identifiers, unwanted, both):
+    store = Store("memory://")
+    snapshot, tally = store.write_snapshot(
+        "vip", rows(identifiers + both), record_width=DIGEST_WIDTH, opt_outs=rows(both + unwanted)
+    )
+    everybody, wanted = {*identifiers, *both}, {*identifiers, *both} - {*unwanted, *both}
+    assert content(store, "vip", snapshot).split() == [digest.hex().encode() for digest in sorted(wanted)]
+    assert tally.held_back == len(everybody) - len(wanted)
+    store.verify("vip", snapshot)
+
+
+@settings(max_examples=60, deadline=None)
+@given(identifiers=ifas, unwanted=ifas, change=cases)
+def test_a_mobile_ad_id_is_left_out_however_its_opt_out_is_spelt(identifiers, unwanted, change):
+    store = Store("memory://")
+    opt_outs = rows(unwanted + [change(each.decode()).encode() for each in identifiers[::2]])
+    snapshot, _ = store.write_snapshot("vip", rows(identifiers), record_width=IFA_WIDTH, opt_outs=opt_outs)
+    gone = {each.lower() for each in [*unwanted, *identifiers[::2]]}
+    wanted = {each.lower() for each in identifiers} - gone
+    assert {line.lower() for line in content(store, "vip", snapshot).split()} == wanted

@@ -60,6 +60,9 @@ def test_the_result_tells_what_was_sent_and_what_line_answered(sync):
         "records": 8,
         "uploaded_bytes": 8 * 65,
         "processed": 8,
+        "kind": "full replace",
+        "reason": None,
+        "members": 8,
     }
     assert result.audience.status == "READY"
 

@@ -261,7 +261,7 @@ class TestFinding:
         [
             ("day", r"is a folder.*day/\*\.parquet"),
             (".", r"is a folder"),
-            ("people.xlsx", r"does not end in \.parquet or \.csv"),
+            ("people.xlsx", r"does not end in \.parquet, \.csv, \.ndjson or \.jsonl"),
             ("day/*", r"does not end in"),
             ("nowhere/people.csv", r"its folder does not exist"),
             ("day/none.csv", r"are: none\."),

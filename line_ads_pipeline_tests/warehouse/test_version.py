@@ -23,12 +23,13 @@ from line_ads_pipeline.warehouse import (
     WarehouseBusy,
     WarehouseClosed,
     WarehouseNotFound,
+    local_files,
 )
 from line_ads_pipeline.warehouse import (
     warehouse as warehouse_module,
 )
 from line_ads_pipeline.warehouse.duckdb_segment import DuckDBConnection, Loan
-from line_ads_pipeline.warehouse.files import files_version
+from line_ads_pipeline.warehouse.file_segment import find_files
 from line_ads_pipeline.warehouse.turns import Turns
 
 VIP = TableSource("marts.vip_customers")
@@ -275,7 +276,7 @@ class TestCheapness:
         found = version(files, FileSource(name))
         with pytest.raises(SegmentReadFailed):
             described(files, FileSource(name))
-        assert found == files_version([root / name], root=root)
+        assert found == find_files(name, root=root).version
 
 
 class TestErrors:
@@ -311,7 +312,7 @@ class TestErrors:
 
     @pytest.mark.parametrize("path", ["day/a.csv", "day/*.parquet"])
     def test_a_file_that_goes_away_between_being_found_and_looked_at(self, files, day, monkeypatch, path):
-        find = warehouse_module.find_files
+        find = local_files._find
 
         def find_then_lose(path, *, root):
             found = find(path, root=root)
@@ -319,7 +320,7 @@ class TestErrors:
                 file.unlink()
             return found
 
-        monkeypatch.setattr(warehouse_module, "find_files", find_then_lose)
+        monkeypatch.setattr(local_files, "_find", find_then_lose)
         with pytest.raises(FileNotFound, match=r"The file a\.\w+ went away .* Run again") as raised:
             version(files, FileSource(path))
         assert raised.value.__context__ is None
@@ -327,7 +328,7 @@ class TestErrors:
     def test_a_file_that_the_system_refuses_to_tell_of(self, root):
         (root / "loop.csv").symlink_to("loop.csv")
         with pytest.raises(SegmentReadFailed, match=r"loop\.csv cannot be looked at"):
-            files_version([root / "loop.csv"], root=root)
+            find_files("loop.csv", root=root)
 
     def test_a_database_that_is_not_there(self, files):
         with pytest.raises(WarehouseNotFound):

@@ -6,7 +6,19 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import emails, ifas, loading, phones, scaling, sensors, stages, start, transfer, uploads
+from benchmarks import (
+    emails,
+    ifas,
+    loading,
+    phones,
+    scaling,
+    sensors,
+    sources,
+    stages,
+    start,
+    transfer,
+    uploads,
+)
 from benchmarks.harness import machine
 
 SECTIONS = {
@@ -15,6 +27,7 @@ SECTIONS = {
     "phones": phones,
     "ifas": ifas,
     "scaling": scaling,
+    "sources": sources,
     "transfer": transfer,
     "uploads": uploads,
     "loading": loading,

@@ -266,7 +266,7 @@ def _until_blank_line(connection: socket.socket) -> bytes:
 
 
 @contextmanager
-def _discarding_line() -> Iterator[str]:
+def discarding_line() -> Iterator[str]:
     """Run the server in a process of its own; give the base URL of its API."""
     processes = multiprocessing.get_context("spawn")
     ours, theirs = processes.Pipe(duplex=False)
@@ -282,7 +282,7 @@ def _discarding_line() -> Iterator[str]:
 def run(options: argparse.Namespace) -> str:
     """Let all send the same identifiers, and tell times beside the bare POST's."""
     rows: int = options.rows
-    with tempfile.TemporaryDirectory() as folder, _discarding_line() as base_url:
+    with tempfile.TemporaryDirectory() as folder, discarding_line() as base_url:
         size = _keep(Path(folder), rows)
         where = [base_url, folder]
         measured = race(

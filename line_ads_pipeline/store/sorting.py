@@ -12,7 +12,7 @@ from line_ads_pipeline.store.disk import Bytes, WorkFile
 from line_ads_pipeline.store.place import NewFile
 from line_ads_pipeline.store.records import in_order, split, without
 
-_BATCH_ROWS = 1 << 18
+_BATCH_ROWS = 1 << 16
 
 
 def spread(identified: pl.LazyFrame, parts: Sequence[WorkFile], *, width: int) -> dict[str, int]:

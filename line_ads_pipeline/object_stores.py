@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 _STATUS = re.compile(r"status code: (\d{3})")
 _REASONS: dict[str, "Reason"] = {
-    "301": "other region",
-    "307": "other region",
     "401": "denied",
     "403": "denied",
     "404": "absent",
     "412": "changed",
 }
+# What S3 answers to a request, or to a signature, that is meant for another region.
+_OTHER_REGION = ("redirect without LOCATION", "AuthorizationHeaderMalformed")
 # Where a machine in a cloud asks for credentials; any other has nothing there.
 _METADATA_SERVICES = ("//169.254.169.254/", "//metadata.google.internal/")
 
@@ -83,7 +83,7 @@ class Refusal:
             return cls("no credentials", shown)
         if isinstance(error, FileNotFoundError):
             return cls("absent", shown)
-        if "AuthorizationHeaderMalformed" in text:  # what S3 answers to the signature of another region
+        if any(sign in text for sign in _OTHER_REGION):
             return cls("other region", shown)
         if found is None:
             return cls("unreachable" if "HTTP error" in text else "other", shown)

@@ -152,7 +152,9 @@ class WarehouseResource(dg.ConfigurableResource[Warehouse]):
     """
 
     url: str = Field(
-        description="`duckdb:///relative.duckdb` or `duckdb:////absolute.duckdb`.",
+        description="`duckdb:///relative.duckdb` (four slashes: absolute), `md:database`, `sqlite:///relative.db`, "
+        "`postgresql://user:password@host/database`, `bigquery://project/dataset`, or "
+        "`snowflake://user:password@account/database/schema?warehouse=…&role=…`.",
         repr=False,
         json_schema_extra=SECRET,  # URLs of servers hold passwords
     )

@@ -1,5 +1,6 @@
 """Bringing a snapshot to a LINE custom audience: which audience, which chunks, and what was confirmed."""
 
+from line_ads_pipeline.sync.confirmed import Confirmed, Hold
 from line_ads_pipeline.sync.destination import Destination
 from line_ads_pipeline.sync.errors import (
     AudienceBusy,
@@ -22,7 +23,7 @@ from line_ads_pipeline.sync.errors import (
     UploadUnsettled,
 )
 from line_ads_pipeline.sync.guardrails import Finding, Guardrails
-from line_ads_pipeline.sync.manifest import Confirmed, Hold, Sync, SyncMode
+from line_ads_pipeline.sync.manifest import Sync, SyncMode
 from line_ads_pipeline.sync.records import AudienceRecords
 from line_ads_pipeline.sync.request import SyncRequest, SyncResult
 from line_ads_pipeline.sync.synchroniser import Synchroniser, WhenEmpty

@@ -23,8 +23,9 @@
 from collections.abc import Sequence
 
 from line_ads_pipeline.line_ads import CustomAudience, LineAdsError
+from line_ads_pipeline.sync.confirmed import Hold
 from line_ads_pipeline.sync.guardrails import Finding
-from line_ads_pipeline.sync.manifest import Hold, SyncMode
+from line_ads_pipeline.sync.manifest import SyncMode
 
 
 class SyncError(Exception):

@@ -11,9 +11,10 @@ from itertools import chain
 
 from line_ads_pipeline.line_ads import CustomAudience, UploadJob
 from line_ads_pipeline.store import Snapshot
+from line_ads_pipeline.sync.confirmed import Confirmed
 from line_ads_pipeline.sync.destination import Destination
 from line_ads_pipeline.sync.evidence import may_remove, unexplained_jobs
-from line_ads_pipeline.sync.manifest import Confirmed, Extent, Sync, SyncMode
+from line_ads_pipeline.sync.manifest import Extent, Sync, SyncMode
 from line_ads_pipeline.sync.records import AudienceRecords
 
 

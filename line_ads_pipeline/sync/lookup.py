@@ -7,9 +7,10 @@ from typing import Any
 
 from line_ads_pipeline.line_ads import AudienceNotFound, CustomAudience, LineAdsClient
 from line_ads_pipeline.store import Snapshot
+from line_ads_pipeline.sync.confirmed import Confirmed
 from line_ads_pipeline.sync.destination import Destination, audiences_of_our_name, find_audience
 from line_ads_pipeline.sync.errors import NameTaken
-from line_ads_pipeline.sync.manifest import Confirmed, Sync
+from line_ads_pipeline.sync.manifest import Sync
 from line_ads_pipeline.sync.records import AudienceRecords
 
 _log = logging.getLogger(__name__)

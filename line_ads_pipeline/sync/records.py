@@ -7,8 +7,9 @@ from typing import Any, Literal, Self
 
 from line_ads_pipeline.coordination import Lease
 from line_ads_pipeline.store import DIGEST_WIDTH, Snapshot, Store
+from line_ads_pipeline.sync.confirmed import Confirmed, Hold
 from line_ads_pipeline.sync.destination import Destination
-from line_ads_pipeline.sync.manifest import Confirmed, Hold, Sync
+from line_ads_pipeline.sync.manifest import Sync
 
 KEPT_FOR = timedelta(days=30)
 KEPT_AT_LEAST = 3
@@ -180,17 +181,14 @@ class AudienceRecords:
         """Remove the snapshots that nothing needs any more.
 
         The current one stays, as do the last confirmed one, all that was ever sent, and those of an unfinished sync and
-        a hold. Of the others, what was made of snapshots goes at once, digests stay for 30 days, the newest three run
+        a hold. Of the others, what was made of snapshots goes at once if the lease is held, digests stay for 30 days, the newest three run
         dates longer; plain mobile ad ids, being personal data as they are, go at once but for the newest run date's,
         also those from before the identifier type was changed.
         """
         confirmed, running, hold = self.read("confirmed"), self.running_sync(), self.hold()
         needed = {current.digest}
-        needed |= (
-            {each["digest"] for each in (confirmed["snapshot"], confirmed.get("sent")) if each}
-            if confirmed
-            else set()
-        )
+        needed |= {confirmed["snapshot"]["digest"]} if confirmed else set()
+        needed |= {confirmed["sent"]["digest"]} if confirmed and confirmed.get("sent") else set()
         needed |= {each.digest for each in running.needed_snapshots} if running else set()
         needed |= {hold.snapshot.digest} if hold else set()
 
@@ -203,6 +201,8 @@ class AudienceRecords:
         needed |= {snapshot.digest for snapshot in snapshots[-1:]}
         now = datetime.now(UTC)
         derived = self._derived_digests()
+        if self.lease is None:  # a sync may be about to write down that it needs them
+            needed |= derived
         obsolete = derived - needed - {snapshot.digest for snapshot in snapshots}
         if obsolete:
             self.store.prune_snapshots(self.audience, keep=(), older_than=now, among=obsolete)

@@ -19,6 +19,7 @@ from line_ads_pipeline.line_ads import (
     UploadJob,
 )
 from line_ads_pipeline.store import Snapshot, SnapshotNotFound
+from line_ads_pipeline.sync.confirmed import Confirmed, Hold
 from line_ads_pipeline.sync.destination import Destination
 from line_ads_pipeline.sync.errors import (
     AudienceContended,
@@ -35,7 +36,7 @@ from line_ads_pipeline.sync.guardrails import Finding, Guardrails, confirmation_
 from line_ads_pipeline.sync.increments import Increments
 from line_ads_pipeline.sync.inspection import Inspection
 from line_ads_pipeline.sync.lookup import AudienceLookup
-from line_ads_pipeline.sync.manifest import Confirmed, Extent, Hold, Sync, SyncMode, plan_chunks
+from line_ads_pipeline.sync.manifest import Extent, Sync, SyncMode, plan_chunks
 from line_ads_pipeline.sync.records import AudienceRecords
 from line_ads_pipeline.sync.request import SyncRequest, SyncResult
 from line_ads_pipeline.sync.uploader import Patience, Uploader

@@ -187,7 +187,10 @@ class AdbcDatabase(Lender[AdbcLoan, DatabaseFault]):
             )
         except Exception as error:  # noqa: BLE001 - whatever comes from the driver may quote the password
             failure = failure_to_connect(
-                DatabaseFault.of(error), self.dialect.name, joins=snapshot is not None
+                DatabaseFault.of(error),
+                self.dialect.name,
+                login=self.dialect.login,
+                joins=snapshot is not None,
             )
         else:
             return session
@@ -197,4 +200,7 @@ class AdbcDatabase(Lender[AdbcLoan, DatabaseFault]):
 
 
 def _columns(cursor: "Cursor") -> list[tuple[str, str]]:
-    return [(name, str(kind)) for name, kind, *_ in cursor.description or []]
+    """Names and types; what Arrow has no type for is told by an extension's name, such as JSON."""
+    schema = cursor.fetch_record_batch().schema
+    names = [((field.metadata or {}).get(b"ARROW:extension:name") or b"").decode() for field in schema]
+    return [(field.name, name or str(field.type)) for field, name in zip(schema, names, strict=True)]

@@ -30,6 +30,8 @@ _CLASSES = {
     "0A": "query",
 }
 _STATES = {
+    "08001": "refused",
+    "08004": "access",
     "42501": "permission",
     "57014": "cancelled",
     "25006": "write",
@@ -118,10 +120,7 @@ def _kind(sqlstate: str | None, status: str, message: str) -> str:
 
 
 _CONNECTING: Mapping[str, tuple[type[WarehouseError], str]] = {
-    "access": (
-        WarehouseAccessDenied,
-        "{name} refused the login. Check the user and the password in WAREHOUSE_URL",
-    ),
+    "access": (WarehouseAccessDenied, "it refused the login. Check {login}"),
     "permission": (WarehouseAccessDenied, "the user in WAREHOUSE_URL may not connect. Grant it CONNECT"),
     "no database": (WarehouseNotFound, "there is no such database. Check the database in WAREHOUSE_URL"),
     "address": (WarehouseUnreachable, "there is no such host. Check the host in WAREHOUSE_URL"),
@@ -138,6 +137,8 @@ _CONNECTING: Mapping[str, tuple[type[WarehouseError], str]] = {
     "resources": (WarehouseBusy, "it takes no more connections. Run again when others have ended"),
     "starting": (WarehouseUnreachable, "it is starting or stopping. Run again in a minute"),
     "lost": (WarehouseUnreachable, "it closed the connection at once. Run again in a minute"),
+    "busy": (WarehouseBusy, "another program is writing to the file. Run again when it has finished"),
+    "not a database": (WarehouseUnreadable, "the file is damaged, or is no database of this kind"),
     "url": (
         UnsupportedWarehouse,
         "WAREHOUSE_URL is malformed. Percent-encode special characters, and use parameters that libpq knows",
@@ -176,12 +177,13 @@ _READING: Mapping[str, tuple[type[WarehouseError], str]] = {
 }
 
 
-def failure_to_connect(fault: DatabaseFault, name: str, *, joins: bool) -> WarehouseError:
+def failure_to_connect(fault: DatabaseFault, name: str, *, login: str, joins: bool) -> WarehouseError:
     """Our own error for a failure to connect.
 
     Args:
         fault: What went wrong.
         name: Of the kind of database.
+        login: Where its credentials are.
         joins: Whether it was to join what is being read already, which is lost then.
     """
     if joins and fault.kind not in {"resources", "access"}:
@@ -191,7 +193,7 @@ def failure_to_connect(fault: DatabaseFault, name: str, *, joins: bool) -> Wareh
     kind, words = _CONNECTING.get(
         fault.kind, (WarehouseUnreachable, "check WAREHOUSE_URL, and that the server runs")
     )
-    return kind(f"{name} cannot be connected to: {words.format(name=name)} ({fault.tag}).")
+    return kind(f"{name} cannot be connected to: {words.format(login=login)} ({fault.tag}).")
 
 
 def failure_to_read(fault: DatabaseFault, name: str, source: str) -> WarehouseError:

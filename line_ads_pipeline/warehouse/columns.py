@@ -8,6 +8,7 @@ from line_ads_pipeline.warehouse.errors import UnsupportedColumn
 _FormT = TypeVar("_FormT")
 
 _REMEDIES = (
+    (r"\].*\[|\]\[", "give one list per row, or one identifier"),
     (r"json|variant|object|hstore|struct|map|record|row|union|composite", "select the text in it"),
     (r"float|double|real|decimal|money", "cast it to BIGINT: a number of this type may have lost digits"),
     (r"date|time|interval|bool", "give a column of text"),
@@ -33,7 +34,7 @@ def check_holds_identifiers(column: str, kind: str, form: _FormT | None, *, sour
     remedy = next(
         (words for pattern, words in _REMEDIES if re.search(pattern, kind, re.IGNORECASE)), "cast it to text"
     )
-    if remedy == _REMEDIES[0][1]:
+    if remedy == _REMEDIES[1][1]:
         remedy = f"{remedy}, such as {json} AS email in a query"
     raise UnsupportedColumn(
         f"Column {column!r} of {source} has the type {kind}, which cannot hold identifiers safely: {remedy}."

@@ -8,11 +8,11 @@ from threading import Event, Timer
 
 from line_ads_pipeline.warehouse import adbc_segment, database
 from line_ads_pipeline.warehouse.adbc_database import AdbcDatabase
-from line_ads_pipeline.warehouse.database import open_database
+from line_ads_pipeline.warehouse.database import open_database, open_motherduck
 from line_ads_pipeline.warehouse.dialect import Dialect
 from line_ads_pipeline.warehouse.duckdb_segment import DuckDBConnection
 from line_ads_pipeline.warehouse.errors import SegmentReadFailed, WarehouseClosed, raise_alone
-from line_ads_pipeline.warehouse.location import Location
+from line_ads_pipeline.warehouse.location import Location, MotherDuck
 from line_ads_pipeline.warehouse.segment import Segment
 from line_ads_pipeline.warehouse.source import QuerySource, TableSource
 from line_ads_pipeline.warehouse.turns import PROBES
@@ -33,15 +33,13 @@ class Connections:
             WarehouseError: There is no such table, the query is none, or the database cannot be opened.
         """
         opened = self._database
-        match source, opened:
-            case TableSource(table), DuckDBConnection():
-                return database.find_table(opened, table)
-            case TableSource(table), AdbcDatabase():
-                return adbc_segment.find_table(opened, table)
-            case QuerySource(query, run_date), DuckDBConnection():
-                return database.find_query(opened, query, run_date)
-            case QuerySource(query, run_date), AdbcDatabase():
-                return adbc_segment.find_query(opened, query, run_date)
+        if isinstance(opened, AdbcDatabase):
+            if isinstance(source, TableSource):
+                return adbc_segment.find_table(opened, source.table)
+            return adbc_segment.find_query(opened, source.query, source.run_date)
+        if isinstance(source, TableSource):
+            return database.find_table(opened, source.table)
+        return database.find_query(opened, source.query, source.run_date)
 
     def turn(self) -> AbstractContextManager[None]:
         """Surround a question for the version, so that those who ask leave room for a file's writer.
@@ -68,6 +66,8 @@ class Connections:
         connection = (
             AdbcDatabase(self._location)
             if isinstance(self._location, Dialect)
+            else open_motherduck(self._location, memory_limit=self._memory_limit)
+            if isinstance(self._location, MotherDuck)
             else open_database(self._location, memory_limit=self._memory_limit)
         )
         self._opened.append(connection)

@@ -1,5 +1,6 @@
 """A DuckDB database file: its tables, its views and queries over them."""
 
+import os
 import re
 from pathlib import Path
 
@@ -8,17 +9,21 @@ import duckdb
 from line_ads_pipeline.warehouse.duckdb_segment import DESCRIBE, DuckDBConnection, DuckDBSegment, quoted
 from line_ads_pipeline.warehouse.errors import (
     QueryFailed,
+    WarehouseAccessDenied,
     WarehouseBusy,
     WarehouseError,
     WarehouseNotFound,
+    WarehouseUnreachable,
     WarehouseUnreadable,
 )
 from line_ads_pipeline.warehouse.faults import Fault
+from line_ads_pipeline.warehouse.location import MotherDuck
 from line_ads_pipeline.warehouse.run_date import with_run_date
 from line_ads_pipeline.warehouse.sql_text import Lexis
 from line_ads_pipeline.warehouse.table_name import TableName
 
 _PLAIN_NAME = re.compile(r"[^\W\d]\w*")
+_TOKENS = ("motherduck_token", "MOTHERDUCK_TOKEN")
 _QUERY_OPENS = "(\n"
 _LEXIS = Lexis(backslash="after E", dollar=r"\$(?:[^\W\d]\w*)?\$", nested_comments=True)
 _TABLES = """
@@ -58,6 +63,27 @@ def open_database(path: Path, *, memory_limit: str) -> DuckDBConnection:
     raise WarehouseUnreadable(
         f"The database {path} cannot be opened ({fault.category} error): it is no DuckDB file, was written by a newer "
         "DuckDB, or may not be read by this user."
+    )
+
+
+def open_motherduck(database: MotherDuck, *, memory_limit: str) -> DuckDBConnection:
+    """Open a database of MotherDuck with the token in the environment.
+
+    Raises:
+        WarehouseAccessDenied: There is no token.
+        WarehouseUnreachable: MotherDuck, or DuckDB's extension for it, cannot be had.
+    """
+    if not any(os.environ.get(name) for name in _TOKENS):
+        raise WarehouseAccessDenied(
+            "MotherDuck takes an access token: set motherduck_token in the environment."
+        )
+    try:
+        return DuckDBConnection(database.name, memory_limit=memory_limit)
+    except duckdb.Error as error:
+        category = Fault.of(error).category
+    raise WarehouseUnreachable(
+        f"MotherDuck cannot be connected to ({category} error). Check motherduck_token, the database in WAREHOUSE_URL, "
+        "and that DuckDB can install its motherduck extension."
     )
 
 

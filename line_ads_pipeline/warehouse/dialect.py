@@ -58,22 +58,26 @@ class Dialect(ABC):
     Attributes:
         name: As people call it.
         extra: What is installed for it: `pip install "line-ads-pipeline[extra]"`.
+        login: Where its credentials are.
         lexis: How its SQL is spelled.
         date_literal: How it writes a date, with `{}` in place of the day.
         statement_options: ADBC options of each read.
         isolation: What sees one state of the data: each statement by itself, all statements of a connection, or all
             connections that join a snapshot.
         types_from_rows: Whether its driver takes the type of a column from its first rows, which may all be NULL.
+        has_hashes: Whether it can compute a checksum.
         json_remedy: How the text in a JSON column is selected.
     """
 
     name: str
     extra: str
+    login: str = "the user and the password in WAREHOUSE_URL"
     lexis: Lexis = Lexis()
     date_literal: str = "DATE '{}'"
     statement_options: Mapping[str, str] = MappingProxyType({})
     isolation: Literal["statement", "connection", "snapshot"] = "statement"
     types_from_rows: bool = False
+    has_hashes: bool = True
     json_remedy: str = "profile->>'email'"
 
     @abstractmethod

@@ -10,7 +10,7 @@ from threading import Lock
 from typing import Any, BinaryIO, cast
 
 import polars as pl
-from fsspec import AbstractFileSystem  # type: ignore[import-untyped] # fsspec ships no types
+from fsspec import AbstractFileSystem
 
 from line_ads_pipeline.warehouse.duckdb_segment import DuckDBConnection, DuckDBSegment, Loan, literal, quoted
 from line_ads_pipeline.warehouse.errors import WarehouseError

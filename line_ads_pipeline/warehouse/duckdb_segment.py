@@ -11,6 +11,7 @@ import duckdb
 import polars as pl
 
 from line_ads_pipeline.warehouse import lending
+from line_ads_pipeline.warehouse.columns import check_holds_identifiers
 from line_ads_pipeline.warehouse.errors import (
     SegmentReadFailed,
     WarehouseClosed,
@@ -23,10 +24,13 @@ from line_ads_pipeline.warehouse.streams import streamed
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from fsspec import AbstractFileSystem  # type: ignore[import-untyped] # fsspec ships no types
+    from fsspec import AbstractFileSystem
 
 _BATCH_ROWS = 65_536
 _AS_TEXT = re.compile(r"ENUM|U?HUGEINT|BIGNUM|DECIMAL\(\d+,0\)")
+_LIST = re.compile(r"(.+)\[\d*\]")
+_ELEMENT = re.compile(r"VARCHAR|UUID|ENUM|U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|BIGNUM|DECIMAL\(\d+,0\)")
+_NESTED = re.compile(r"JSON|STRUCT|MAP|UNION|VARIANT")
 _ENUM_MEMBERS = re.compile(r"ENUM\((?:'(?:[^']|'')*'(?:, ?)?)*\)")
 
 DESCRIBE = "DESCRIBE SELECT * FROM "
@@ -93,24 +97,25 @@ class Loan(lending.Loan):
 
 
 class DuckDBConnection(lending.Lender[Loan, Fault]):
-    """A connection that never writes, never spills to disk and never loads an extension.
+    """A connection that never writes a file, and loads no extension but MotherDuck's, for a database there.
 
     Reads run on cursors of their own, which `close` ends, also in the middle of a read.
     """
 
-    def __init__(self, database: Path | None, *, memory_limit: str) -> None:
-        """Open a database file for reading, or an empty database in memory."""
+    def __init__(self, database: Path | str | None, *, memory_limit: str) -> None:
+        """Open a database file for reading, a database of MotherDuck by its name, or an empty one in memory."""
+        in_cloud = isinstance(database, str)
         super().__init__()
         self.memory_limit = memory_limit
         self._connection = duckdb.connect(
             ":memory:" if database is None else str(database),
-            read_only=database is not None,
+            read_only=isinstance(database, Path),
             config={
                 "memory_limit": memory_limit,
                 "temp_directory": "",
                 "preserve_insertion_order": False,
-                "autoinstall_known_extensions": False,
-                "autoload_known_extensions": False,
+                "autoinstall_known_extensions": in_cloud,
+                "autoload_known_extensions": in_cloud,
                 "allow_community_extensions": False,
                 "python_enable_replacements": False,  # a query must not read this process's variables
                 "errors_as_json": True,
@@ -174,11 +179,16 @@ class DuckDBSegment:
         return tuple((name, _ENUM_MEMBERS.sub("ENUM", kind)) for name, kind, *_ in rows)
 
     def measure(self, column: str, *, marker: Marker | None) -> Measurement:
-        """Count rows and NULLs, and tell the version, in one aggregate query."""
-        rows, present, *marks = self._aggregate(f"count({quoted(column)})", marker=marker)
-        return Measurement(
-            row_count=rows, null_count=rows - present, data_version=self._version(marker, rows, *marks)
-        )
+        """Count rows and NULLs, of lists their elements, and tell the version, in one query unless there are lists."""
+        value, is_list = self._value(column)
+        if is_list:
+            elements = f"(SELECT {value} AS element FROM {self.relation})"  # noqa: S608 - names are quoted
+            rows, present = self._aggregate("count(element)", relation=elements)
+            version = self.version(marker)
+        else:
+            rows, present, *marks = self._aggregate(f"count({quoted(column)})", marker=marker)
+            version = self._version(marker, rows, *marks)
+        return Measurement(row_count=rows, null_count=rows - present, data_version=version)
 
     def version(self, marker: Marker | None) -> str | None:
         """Tell the version in one aggregate query, without a marker that of the files, if it is read from files."""
@@ -187,10 +197,9 @@ class DuckDBSegment:
         return self._version(marker, *self._aggregate(marker=marker))
 
     def scan(self, column: str) -> pl.LazyFrame:
-        """Stream one column; an ENUM and integers beyond 64 bits come as text, since Arrow has no such integers."""
-        name = quoted(column)
-        as_text = _AS_TEXT.fullmatch(dict(self.columns())[column])
-        select = f"SELECT {f'CAST({name} AS VARCHAR)' if as_text else name} AS {name} FROM {self.relation}"  # noqa: S608
+        """Stream one column; of lists each element, and one NULL of an empty list."""
+        value, _ = self._value(column)
+        select = f"SELECT {value} AS {quoted(column)} FROM {self.relation}"  # noqa: S608 - names are quoted
         with self._lend() as loan:
             schema = loan.schema(select)
 
@@ -200,12 +209,26 @@ class DuckDBSegment:
 
         return streamed(batches, schema=schema, name="duckdb")
 
-    def _aggregate(self, *counts: str, marker: Marker | None) -> tuple[Any, ...]:
+    def _value(self, column: str) -> tuple[str, bool]:
+        """Give the SQL of what is read of a column, and whether it is a list's elements.
+
+        An ENUM and integers beyond 64 bits are read as text, since Arrow has no such integers.
+        """
+        name, kind = quoted(column), dict(self.columns())[column]
+        element = _LIST.fullmatch(kind)
+        fits = _ELEMENT.fullmatch(element[1]) if element else not _NESTED.match(kind)
+        check_holds_identifiers(column, kind, fits or None, source=self.label, json="profile->>'email'")
+        if element:
+            values = f"CAST({name} AS VARCHAR[])"
+            return f"unnest(CASE WHEN len({values}) > 0 THEN {values} ELSE [NULL] END)", True
+        return (f"CAST({name} AS VARCHAR)" if _AS_TEXT.fullmatch(kind) else name), False
+
+    def _aggregate(self, *counts: str, marker: Marker | None = None, relation: str = "") -> tuple[Any, ...]:
         """Give the row count, the counts asked for and, as text, what a marker asks for."""
         marks = [] if marker is None else [f"CAST({self._mark(marker)} AS VARCHAR)"]
         select = ", ".join(["count(*)", *counts, *marks])
         with self._lend() as loan:
-            [row] = loan.rows(f"SELECT {select} FROM {self.relation}")  # noqa: S608 - names are quoted
+            [row] = loan.rows(f"SELECT {select} FROM {relation or self.relation}")  # noqa: S608 - names are quoted
         return tuple(row)
 
     def _mark(self, marker: Marker) -> str:

@@ -1,21 +1,42 @@
 """Where a warehouse is, by its URL."""
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
+from line_ads_pipeline.warehouse.bigquery import BigQuery
 from line_ads_pipeline.warehouse.dialect import Dialect
 from line_ads_pipeline.warehouse.errors import UnsupportedWarehouse, raise_alone
 from line_ads_pipeline.warehouse.postgresql import PostgreSQL
+from line_ads_pipeline.warehouse.snowflake import Snowflake
+from line_ads_pipeline.warehouse.sqlite import SQLite
 
 _FORMS = {
     "duckdb": "duckdb:///relative.duckdb or duckdb:////absolute.duckdb",
+    "md": "md:database",
     "postgresql": "postgresql://user:password@host:5432/database",
+    "sqlite": "sqlite:///relative.db or sqlite:////absolute.db",
+    "snowflake": "snowflake://user:password@account/database/schema?warehouse=…&role=…",
+    "bigquery": "bigquery://project/dataset",
 }
+_NAME = re.compile(r"md:\w+")
 _ALIASES = {"postgres": "postgresql"}
 
-Location = Path | Dialect
-"""A DuckDB file, or a database that is read through ADBC."""
+
+@dataclass(frozen=True)
+class MotherDuck:
+    """A database of MotherDuck.
+
+    Attributes:
+        name: DuckDB's own name for it, `md:database`.
+    """
+
+    name: str
+
+
+Location = Path | MotherDuck | Dialect
+"""A DuckDB file, a DuckDB database elsewhere, or a database that is read through ADBC."""
 
 
 def locate(url: str, *, root: Path) -> Location:
@@ -51,10 +72,20 @@ def locate(url: str, *, root: Path) -> Location:
 
 
 def _locate(kind: str, url: str, root: Path) -> Location | None:
+    """Give the location, None or ValueError where the URL is malformed."""
+    path = unquote(url.removeprefix(f"{kind}:///")) if url.startswith(f"{kind}:///") else ""
+    found: Location | None = None
     match kind:
-        case "duckdb":
-            path = unquote(url.removeprefix("duckdb:///"))
-            return root / path if url.startswith("duckdb:///") and path else None
+        case "duckdb" if path:
+            found = root / path
+        case "sqlite" if path:
+            found = SQLite(root / path)
+        case "md" if _NAME.fullmatch(url):
+            found = MotherDuck(url)
         case "postgresql":
-            return PostgreSQL.at(url)
-    return None
+            found = PostgreSQL.at(url)
+        case "snowflake":
+            found = Snowflake.at(url)
+        case "bigquery":
+            found = BigQuery.at(url)
+    return found

@@ -4,22 +4,26 @@ import io
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 
 _BLOCK_BYTES = 4 << 20
-_MOST_AHEAD = 3
+MOST_AHEAD = 3
+"""How many blocks are fetched at a time."""
 _GAP_BYTES = 1 << 16
 
 Range = tuple[int, int]
 """The first byte, and the one after the last."""
+
+Fetch = Callable[[int, int], memoryview]
+"""Gives the bytes from a first to before a last."""
 
 
 @dataclass(frozen=True)
 class _Block:
     start: int
     stop: int
-    content: Future[bytes]
+    content: Future[memoryview]
 
 
 class RangeReader:
@@ -28,12 +32,13 @@ class RangeReader:
     Memory holds at most five blocks of 4 MiB.
     """
 
-    def __init__(self, fetch: Callable[[int, int], bytes], *, size: int) -> None:
+    def __init__(self, fetch: Fetch, *, size: int, pool: Executor) -> None:
         """Read whole objects from their beginning on.
 
         Args:
-            fetch: Gives the bytes from a first to before a last; it is called by threads.
+            fetch: Gives the bytes from a first to before a last.
             size: Of the object, in bytes.
+            pool: Calls `fetch` ahead; few threads shared by all objects, since each leaves large holes in the heap.
         """
         self.size = size
         self._fetch = fetch
@@ -42,8 +47,9 @@ class RangeReader:
         self._coming: Iterator[Range] = iter(())
         self._ahead: deque[_Block] = deque()
         self._width = 1
+        self._next = 0
         self._lock = threading.Lock()
-        self._pool = ThreadPoolExecutor(max_workers=_MOST_AHEAD, thread_name_prefix="read-ahead")
+        self._pool = pool
 
     def follow(self, ranges: Iterable[Range]) -> None:
         """Read ahead along these ranges alone, which will be read in this order; ranges close together become one."""
@@ -69,35 +75,41 @@ class RangeReader:
         return data.getvalue()
 
     def close(self) -> None:
-        """Forget what was read ahead and end the threads, without waiting for them."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        self._ahead.clear()
+        """Forget what was read ahead, without waiting for what is under way."""
+        self._forget()
 
-    def _piece(self, start: int, stop: int) -> bytes:
+    def _piece(self, start: int, stop: int) -> memoryview:
         while self._ahead and self._ahead[0].stop <= start:
-            last = self._ahead.popleft()
-            # Whoever wants the header alone need not pay for three blocks.
-            self._width = min(2 * self._width, _MOST_AHEAD) if last.stop == start else 1
+            self._ahead.popleft()
         if not (self._ahead and self._ahead[0].start <= start):
             if not any(first <= start < end for first, end in self._way):
                 return self._fetch(start, stop)
+            if start != self._next:
+                self._width = 1
             self._turn_to(start)
         self._look_ahead()
         block = self._ahead[0]
+        if stop >= block.stop:
+            # Whoever wants the header alone need not pay for three blocks, and a file that was read keeps none.
+            self._ahead.popleft()
+            self._next, self._width = block.stop, min(2 * self._width, MOST_AHEAD)
         return block.content.result()[start - block.start : stop - block.start]
 
     def _turn_to(self, start: int) -> None:
-        for block in self._ahead:
-            block.content.cancel()
-        self._ahead.clear()
+        self._forget()
         self._coming = (
             (at, min(at + _BLOCK_BYTES, end))
             for first, end in self._way
             for at in range(max(first, start), end, _BLOCK_BYTES)
         )
 
+    def _forget(self) -> None:
+        for block in self._ahead:
+            block.content.cancel()
+        self._ahead.clear()
+
     def _look_ahead(self) -> None:
-        width = _MOST_AHEAD if self._is_known else self._width
+        width = MOST_AHEAD if self._is_known else self._width
         while len(self._ahead) < width:
             block = next(self._coming, None)
             if block is None:

@@ -125,7 +125,7 @@ class ParquetSegment:
         def batches() -> Generator[pl.DataFrame, None, None]:
             with self._at_one_moment():
                 for batch in self._batches(column, value):
-                    yield batch.explode(column) if is_list else batch
+                    yield batch.explode(column, empty_as_null=True, keep_nulls=True) if is_list else batch
 
         item = kind.inner if isinstance(kind, pl.List) else kind
         return streamed(batches, schema=pl.Schema({column: item}), name="parquet")
@@ -150,7 +150,7 @@ class ParquetSegment:
                 yield batch.select(value)
         else:
             frame = self._frame([column]).select(value)
-            yield from frame.collect_batches(chunk_size=_BATCH_ROWS, maintain_order=False, engine="streaming")
+            yield from frame.collect_batches(chunk_size=_BATCH_ROWS, maintain_order=True, engine="streaming")
 
     @contextmanager
     def _at_one_moment(self) -> Iterator[None]:

@@ -96,14 +96,17 @@ class PostgreSQL(Dialect):
         """
         parts = urlsplit(url)
         given = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
-        query = "&".join(f"{key}={quote(value, safe='')}" for key, value in {**_MANNERS, **given, **_ENCODING}.items())
+        query = "&".join(
+            f"{key}={quote(value, safe='')}" for key, value in {**_MANNERS, **given, **_ENCODING}.items()
+        )
         return cls(urlunsplit(parts._replace(scheme="postgresql", query=query)))
 
     def connect(self) -> "Connection":
         """Connect; transactions are ours."""
         from adbc_driver_postgresql import dbapi  # noqa: PLC0415 - an extra
 
-        return dbapi.connect(self.uri, autocommit=True)
+        connection: Connection = dbapi.connect(self.uri, autocommit=True)
+        return connection
 
     def begin(self, connection: Rows, *, snapshot: str | None) -> None:
         """Begin a transaction that cannot write, and that sees what another one sees."""

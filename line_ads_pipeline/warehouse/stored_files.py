@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -29,7 +30,7 @@ from line_ads_pipeline.warehouse.files import (
     nothing_found,
     suffix_of,
 )
-from line_ads_pipeline.warehouse.object_file import ObjectFile, RangeReader
+from line_ads_pipeline.warehouse.object_file import MOST_AHEAD, ObjectFile, RangeReader
 
 if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta
@@ -66,17 +67,23 @@ _ANY_FAILURE = (
 )
 
 
+def _new_pool() -> Executor:
+    return ThreadPoolExecutor(max_workers=MOST_AHEAD, thread_name_prefix="read-ahead")
+
+
 @dataclass(frozen=True)
 class StoredFiles(Files):
     """Objects of a bucket or container.
 
     Attributes:
         store: The bucket, its root.
+        pool: Reads ahead; its threads end with this object.
         failures: What went wrong in reading, since not every reader in between lets our own exceptions through.
     """
 
     store: "ObjectStore"
     failures: list[WarehouseError] = field(default_factory=list, compare=False)
+    pool: Executor = field(default_factory=_new_pool, compare=False, repr=False)
 
     @classmethod
     def find(cls, path: str) -> Self:
@@ -110,20 +117,21 @@ class StoredFiles(Files):
 
     def reader(self, file: int) -> RangeReader:
         """Read an object by ranges, each as it was when it was found."""
-        return RangeReader(partial(self._fetch, self.found[file]), size=self.found[file].size)
+        found = self.found[file]
+        return RangeReader(partial(self._fetch, found), size=found.size, pool=self.pool)
 
     def open(self, file: int) -> BinaryIO:
-        """Open an object; the file has a thread for each block it reads ahead until it is closed."""
+        """Open an object."""
         reader = self.reader(file)
         return cast("BinaryIO", ObjectFile(reader, on_close=reader.close))
 
-    def _fetch(self, file: FoundFile, start: int, stop: int) -> bytes:
+    def _fetch(self, file: FoundFile, start: int, stop: int) -> memoryview:
         options: GetOptions = {"range": (start, stop)}
         if file.stamp.startswith('"'):
             options["if_match"] = file.stamp
         try:
             with _failing_clearly(self.path, moved=("changed", "absent")):
-                data = obstore.get(self.store, file.name, options=options).bytes().to_bytes()
+                data = memoryview(obstore.get(self.store, file.name, options=options).bytes())
             if len(data) != stop - start:
                 raise changed(self.path)
         except WarehouseError as failure:

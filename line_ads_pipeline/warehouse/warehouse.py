@@ -46,8 +46,11 @@ class Warehouse:
         """Say where the warehouse is, without connecting.
 
         Args:
-            url: `duckdb:///relative.duckdb`, `duckdb:////absolute.duckdb`, or
-                `postgresql://user:password@host:port/database?…` with parameters of libpq, such as `sslmode`.
+            url: `duckdb:///relative.duckdb`, `duckdb:////absolute.duckdb`, `md:database` of MotherDuck,
+                `postgresql://user:password@host:port/database?…` with parameters of libpq such as `sslmode`,
+                `sqlite:///relative.db`, `sqlite:////absolute.db`,
+                `snowflake://user:password@account/database/schema?warehouse=…&role=…`, `bigquery://project/dataset`.
+                Special characters are percent-encoded.
             root: What relative paths start from.
             memory_limit: What DuckDB may hold in memory, such as `512MB`; beyond, a read fails, as nothing is spilled.
 
@@ -130,7 +133,8 @@ class Warehouse:
         Of files names, sizes and times are looked at, unless `updated_at` is asked for, and no file is opened: a
         missing column shows when they are described. A database is opened for this one question, by one thread of the
         process at a time, and closed before this returns, whatever else this warehouse has open. Rows are read only
-        for `updated_at` and `checksum`, and for no longer than half a minute, since Dagster gives a sensor one.
+        for `updated_at` and `checksum`, and for no longer than half a minute, since Dagster gives a sensor one; only what
+        SQLite does between two rows cannot be cut short.
 
         Args:
             source: As `describe`.
@@ -150,11 +154,8 @@ class Warehouse:
         self._open_connections()
         if isinstance(source, FileSource) and updated_at is None:
             return find_files(source.path, root=self._root).version
-        with (
-            closing(self._new_connections()) as connections,
-            connections.turn(),
-            ended_after(_VERSION_SECONDS, connections),
-        ):
+        connections = self._new_connections()
+        with connections.turn(), closing(connections), ended_after(_VERSION_SECONDS, connections):
             found = self._find(
                 source, connections, identifier_columns, updated_at=updated_at, checksum=checksum
             )
@@ -163,12 +164,13 @@ class Warehouse:
     def scan(self, source: Source, column: str) -> pl.LazyFrame:
         """Give one column of a source as a lazy frame that streams in batches while the warehouse is open.
 
-        Each collection of the frame reads the source anew; all that an open warehouse reads from PostgreSQL is of one
-        moment. Lists come as a row for each element, one NULL for a list without any. Text, integers, and UUID, ENUM and JSON as text come as
-        Polars strings and integers, other types as they are.
+        Each collection of the frame reads the source anew; all that an open warehouse reads from PostgreSQL or SQLite
+        is of one moment. A list comes as a row for each element, one NULL where there is none. Databases other than
+        DuckDB give text; DuckDB and files give text, integers, and UUID and ENUM as text, and other types as they are.
 
         Raises:
             MissingColumn: The column is not there.
+            UnsupportedColumn: Its type cannot hold identifiers.
             WarehouseError: As `describe`.
         """
         segment = self._segment(source, self._open_connections())

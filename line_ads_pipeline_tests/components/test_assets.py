@@ -4,6 +4,7 @@ import hashlib
 import logging
 import os
 import stat
+import time
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -344,6 +345,37 @@ def test_an_add_of_an_empty_segment_succeeds_without_a_request(project, simulato
         "source_state": {"version": None, "upstream": {}},
     }
     assert not simulator.requests
+
+
+@pytest.mark.parametrize("mode", ["mirror", "add"])
+def test_an_incremental_audience_tells_how_much_was_sent_and_why(project, mode):
+    project.attributes["destination"] |= {"sync_mode": mode, "incremental": True}
+    people = ["taro@example.com", "hanako@example.com", "jiro@example.com"]
+    shown = ("sync", "identifiers_sent", "members", "why_everything_was_sent")
+
+    told = []
+    for day, count in ((21, 2), (22, 3), (23, 3)):
+        metadata = project.metadata(project.sync(*people[:count], day=day), "line_custom_audience")
+        told.append([metadata.get(name) for name in shown])
+
+    everything = "full replace" if mode == "mirror" else "everything"
+    assert told == [
+        [everything, 2, 2, "no sync to this destination is confirmed yet"],
+        ["additions only", 1, 3, None],
+        ["nothing new", 0, 3, None],
+    ]
+    assert len(project.members()) == 3
+
+
+def test_an_incremental_mirror_replaces_everything_as_often_as_the_file_says(project):
+    project.attributes["destination"] |= {"incremental": True, "full_replace_every": "1s"}
+    project.sync("taro@example.com", day=21)
+    time.sleep(1.1)
+
+    metadata = project.metadata(project.sync("taro@example.com", day=22), "line_custom_audience")
+
+    assert metadata["sync"] == "full replace"
+    assert "(full_replace_every)" in metadata["why_everything_was_sent"]
 
 
 def test_uploads_hold_at_most_the_rows_that_the_file_says(project, simulator):

@@ -244,6 +244,21 @@ def test_the_end_of_a_run_and_of_a_segment_is_that_of_the_file(tmp_path, typed, 
     assert (destination.when_empty, destination.wait_for_processing) == meant
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("", (False, timedelta(days=30))),
+        (", incremental: true", (True, timedelta(days=30))),
+        (", incremental: true, full_replace_every: 7d", (True, timedelta(days=7))),
+        (", incremental: true, sync_mode: add", (True, timedelta(days=30))),
+    ],
+)
+def test_how_much_is_sent_is_that_of_the_file(tmp_path, typed, meant):
+    destination = read(tmp_path, destination=f"{{ad_account_id: A1, audience_name: VIP{typed}}}").destination
+
+    assert (destination.incremental, destination.full_replace_every) == meant
+
+
 def test_an_audience_may_depend_on_assets_that_share_its_name(tmp_path):
     audience = read(tmp_path, source="{table: customers, depends_on: [vip/orders, source_segment]}")
 

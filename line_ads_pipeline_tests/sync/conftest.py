@@ -125,6 +125,17 @@ def sync(synchroniser, snapshot_of, bring):
 
 
 @pytest.fixture
+def prune(synchroniser) -> Callable[..., None]:
+    """Removes the snapshots that nothing needs any more, as a run does at its end."""
+
+    def run(current: Snapshot, **changes: object) -> None:
+        with synchroniser(**changes).alone() as mine:
+            mine.records.prune(current)
+
+    return run
+
+
+@pytest.fixture
 def colleague(line_ads_client: LineAdsClient, members_of) -> Callable[..., str]:
     """Uploads beside the pipeline, to an audience of an id or to a new one of a name."""
 

@@ -450,16 +450,18 @@ def test_an_increment_that_nobody_has_confirmed_is_confirmed_by_the_next_run(
     assert simulator.members(result.audience_id) == members_of(newer)
 
 
-def test_increments_are_removed_once_they_are_confirmed(mirror, half_sent, synchroniser, store, snapshot_of):
+def test_increments_are_removed_once_they_are_confirmed(
+    mirror, half_sent, synchroniser, store, snapshot_of, prune
+):
     mirror(range(3))
     half_sent(range(5), uploads=0)
     records = synchroniser().records
     increment = records.running_sync().payload
 
-    records.prune(snapshot_of(range(5)))
+    prune(snapshot_of(range(5)))
     assert store.holds("vip", increment)
     mirror(range(5))
-    records.prune(snapshot_of(range(5)))
+    prune(snapshot_of(range(5)))
     assert not store.holds("vip", increment)
     assert records.read("derived") == {"digests": []}
 

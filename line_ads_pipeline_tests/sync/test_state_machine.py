@@ -129,10 +129,14 @@ class Syncs(RuleBasedStateMachine):
         self.is_meddled = False  # a colleague uploaded, and no run was told or able to put up with it since
 
     @initialize(
-        max_records=st.integers(1, 3), hide_file_names=st.booleans(), limit=st.sampled_from([None, 3, 5])
+        max_records=st.integers(1, 3),
+        hide_file_names=st.booleans(),
+        limit=st.sampled_from([None, 3, 5]),
+        incremental=st.booleans(),
     )
-    def circumstances(self, max_records, hide_file_names, limit):
+    def circumstances(self, max_records, hide_file_names, limit, incremental):
         self.max_records = max_records
+        self.incremental = incremental
         hidden = Fault(call="upload-job", times=None, hide_file_names=True)
         self.job_list = hidden if hide_file_names else None
         if limit is not None:
@@ -141,13 +145,16 @@ class Syncs(RuleBasedStateMachine):
 
     @rule(
         people=crowds,
+        grows=st.booleans(),
         mode=st.sampled_from(["mirror", "mirror", "add"]),
         faults=troubles,
         death=deaths,
         override=st.booleans(),
         release=rarely,
     )
-    def new_snapshot(self, people, mode, faults, death, override, release):
+    def new_snapshot(self, people, grows, mode, faults, death, override, release):
+        if grows and self.latest is not None:
+            people |= self.latest.people
         self.latest = Wish(people=people, mode=mode, partition=f"2026-{next(self.days):03}")
         self.run(self.latest, faults, death, override=override, release=release)
 
@@ -222,7 +229,10 @@ class Syncs(RuleBasedStateMachine):
     def attempt(self, wish, death, candidates, **wishes):
         """Carry out a run; gives its result, or what ended it, and notes whose chunks came to be uploaded."""
         synchroniser = self.parts.synchroniser(
-            mode=wish.mode, max_records=self.max_records, records=AudienceRecords(self.parts.store, "vip")
+            mode=wish.mode,
+            max_records=self.max_records,
+            incremental=self.incremental,
+            records=AudienceRecords(self.parts.store, "vip"),
         )
         snapshot = self.parts.snapshot_of(wish.people)
         with pytest.MonkeyPatch.context() as patched:
@@ -235,7 +245,9 @@ class Syncs(RuleBasedStateMachine):
             except (Killed, SyncError, LineAdsError) as error:
                 return None, error
             finally:
-                for upload in watch.uploads:
+                for upload in (
+                    [] if self.incremental else watch.uploads
+                ):  # increments do not tell whose they are
                     self.note_begun(upload, candidates)
 
     def note_begun(self, upload, candidates) -> None:

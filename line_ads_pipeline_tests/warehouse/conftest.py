@@ -1,8 +1,10 @@
 from pathlib import Path
 
 import duckdb
+import obstore
 import pytest
 
+from line_ads_pipeline.object_stores import connect
 from line_ads_pipeline.warehouse import Warehouse
 
 _SCHEMA = """
@@ -50,3 +52,15 @@ def files(tmp_path):
     """A warehouse for files alone: its database does not exist."""
     with Warehouse("duckdb:///absent.duckdb", root=tmp_path) as warehouse:
         yield warehouse
+
+
+@pytest.fixture
+def put(s3):
+    """Puts an object into the bucket and gives its URL."""
+    store = connect(s3)
+
+    def put(content, name):
+        obstore.put(store, name, content)
+        return f"{s3}/{name}"
+
+    return put

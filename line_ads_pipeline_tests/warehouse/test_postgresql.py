@@ -44,12 +44,12 @@ SETUP = [
     "CREATE TABLE plain (email text)",
     "CREATE TABLE \"Plain\" AS SELECT 'capital' AS email",
     "CREATE SEQUENCE numbers",
-    f"CREATE TABLE people AS SELECT CASE WHEN i = 299990 THEN '{PLANTED}' ELSE i::text END AS email "
-    "FROM generate_series(1, 300000) AS t(i)",
+    f"""CREATE TABLE people AS SELECT CASE WHEN i = 299990 THEN '{PLANTED}' ELSE i::text END AS email
+        FROM generate_series(1, 300000) AS t(i)""",
     "CREATE VIEW late AS SELECT email::integer AS email FROM people",
     "CREATE VIEW dates AS SELECT email::date::text AS email FROM people WHERE email LIKE 'p%'",
-    "CREATE FUNCTION complain(text) RETURNS text LANGUAGE plpgsql AS "
-    "$$ BEGIN RAISE EXCEPTION 'no good: %', $1; END $$",
+    """CREATE FUNCTION complain(text) RETURNS text LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'no good: %', $1; END $$""",
     f"CREATE VIEW raised AS SELECT complain('{PLANTED}') AS email",
     "CREATE TABLE hidden (email text)",
 ]
@@ -202,7 +202,11 @@ class TestTypes:
             ("ARRAY['a', '', NULL, 'B']", "text[]", ["a", "", None, "B"]),
             ("'{A,b}'::citext[]", "citext[]", ["A", "b"]),
             ("ARRAY['A', 'b']::addresses", "addresses", ["A", "b"]),
-            ("'{0b3c3f6e-3a3f-4c55-9d0e-0c4b1f0a6d11}'::uuid[]", "uuid[]", ["0b3c3f6e-3a3f-4c55-9d0e-0c4b1f0a6d11"]),
+            (
+                "'{0b3c3f6e-3a3f-4c55-9d0e-0c4b1f0a6d11}'::uuid[]",
+                "uuid[]",
+                ["0b3c3f6e-3a3f-4c55-9d0e-0c4b1f0a6d11"],
+            ),
             ("ARRAY['ab ', 'c']::char(5)[]", "character[]", ["ab", "c"]),
             ("ARRAY[[1, 2], [3, 4]]", "integer[]", ["1", "2", "3", "4"]),
             ("ARRAY[1.0, 1.5]", "numeric[]", ["1", "(a number with a fraction)"]),
@@ -241,7 +245,9 @@ class TestTypes:
     )
     def test_what_cannot_is_refused_with_the_remedy(self, warehouse, sql, kind, remedy):
         source = QuerySource(f"SELECT {sql} AS email, 1 AS id")
-        expected = rf"'email' of the query has the type {kind.replace('[', '.').replace(']', '.')}, .*{remedy}"
+        expected = (
+            rf"'email' of the query has the type {kind.replace('[', '.').replace(']', '.')}, .*{remedy}"
+        )
         with pytest.raises(UnsupportedColumn, match=expected):
             described(warehouse, source)
         with pytest.raises(UnsupportedColumn, match=expected):
@@ -260,7 +266,9 @@ class TestTypes:
             with Warehouse(crm, root=tmp_path) as warehouse:
                 found = described(warehouse, VIP, updated_at="seen_at")
                 assert found.data_version == "2026-01-01 01:00:00/3"
-                assert values(warehouse, QuerySource("SELECT '顧客@example.jp' AS email")) == ["顧客@example.jp"]
+                assert values(warehouse, QuerySource("SELECT '顧客@example.jp' AS email")) == [
+                    "顧客@example.jp"
+                ]
         finally:
             cluster.run("ALTER DATABASE crm RESET ALL")
 
@@ -360,14 +368,21 @@ class TestConnecting:
     @pytest.mark.parametrize(
         ("database", "user", "password", "error", "words"),
         [
-            ("crm", "tester", "hunter2-pass", WarehouseAccessDenied, "Check the user and the password in WAREHOUSE_URL"),
+            (
+                "crm",
+                "tester",
+                "hunter2-pass",
+                WarehouseAccessDenied,
+                "Check the user and the password in WAREHOUSE_URL",
+            ),
             ("crm", "hunter", "hunter2-pass", WarehouseAccessDenied, "Check the user and the password"),
             ("nowhere", "tester", PASSWORD, WarehouseNotFound, "no such database"),
         ],
         ids=["wrong password", "unknown user", "unknown database"],
     )
+    @pytest.mark.usefixtures("crm")
     def test_what_is_wrong_with_the_url_is_told_without_showing_it(
-        self, cluster, crm, tmp_path, database, user, password, error, words
+        self, cluster, tmp_path, database, user, password, error, words
     ):
         url = cluster.url_of(database, user=user, password=password)
         with Warehouse(url, root=tmp_path) as warehouse, pytest.raises(error, match=words) as raised:
@@ -403,10 +418,15 @@ class TestConnecting:
         with Warehouse(crm.replace("postgresql:", "postgres:"), root=tmp_path) as warehouse:
             assert described(warehouse, VIP).row_count == 3
 
-    def test_reading_needs_the_permission(self, cluster, crm, tmp_path):
+    @pytest.mark.usefixtures("crm")
+    def test_reading_needs_the_permission(self, cluster, tmp_path):
         cluster.run("DROP ROLE IF EXISTS guest", "CREATE ROLE guest LOGIN PASSWORD 'guest-pass'")
-        with Warehouse(cluster.url_of("crm", user="guest", password="guest-pass"), root=tmp_path) as warehouse:
-            with pytest.raises(WarehouseAccessDenied, match=r"table hidden.*permission denied.*SELECT.*42501"):
+        with Warehouse(
+            cluster.url_of("crm", user="guest", password="guest-pass"), root=tmp_path
+        ) as warehouse:
+            with pytest.raises(
+                WarehouseAccessDenied, match=r"table hidden.*permission denied.*SELECT.*42501"
+            ):
                 described(warehouse, TableSource("hidden"))
             with pytest.raises(WarehouseAccessDenied, match=r"the query failed: permission denied"):
                 described(warehouse, QuerySource("SELECT * FROM hidden"))
@@ -420,11 +440,13 @@ class TestConnecting:
             described(warehouse, QuerySource("SELECT pg_sleep(60)::text AS email"))
 
 
-@pytest.mark.parametrize("source", [TableSource("late"), TableSource("dates"), TableSource("raised")], ids=str)
+@pytest.mark.parametrize(
+    "source", [TableSource("late"), TableSource("dates"), TableSource("raised")], ids=str
+)
 @pytest.mark.parametrize(
     "read",
     [
-        lambda warehouse, source: described(warehouse, source),
+        described,
         lambda warehouse, source: described(warehouse, source, updated_at="email"),
         lambda warehouse, source: warehouse.version(source, identifier_columns=["email"], checksum=True),
         lambda warehouse, source: warehouse.scan(source, "email").collect(),

@@ -2,7 +2,6 @@
 
 import gc
 import os
-import re
 import subprocess
 import sys
 import textwrap
@@ -27,7 +26,7 @@ from line_ads_pipeline.warehouse import warehouse as warehouse_module
 
 ROWS = 300_000
 PEOPLE = TableSource("people")
-ENDLESS = QuerySource("SELECT i::text AS email FROM generate_series(1, 1000000000000) AS t(i)")
+ENDLESS = QuerySource("SELECT generate_series(1, 1000000000000)::text AS email")
 SLEEPING = QuerySource("SELECT pg_sleep(600)::text AS email")
 
 
@@ -92,7 +91,9 @@ class TestOneMoment:
         assert "late@example.jp" not in emails
         assert height(warehouse, PEOPLE) == ROWS
 
-    def test_all_that_an_open_warehouse_reads_is_of_the_moment_it_first_read(self, cluster, warehouse, url, tmp_path):
+    def test_all_that_an_open_warehouse_reads_is_of_the_moment_it_first_read(
+        self, cluster, warehouse, url, tmp_path
+    ):
         assert described(warehouse, PEOPLE).row_count == ROWS
         cluster.run("DELETE FROM people", "DELETE FROM optouts", database="reads")
         assert height(warehouse, PEOPLE) == ROWS
@@ -131,17 +132,21 @@ class TestEnding:
             assert warehouse.scan(ENDLESS, "email").head(200_000).collect(engine=engine).height == 200_000
         assert described(warehouse, PEOPLE).row_count == ROWS
 
-    @pytest.mark.parametrize("read", ["describe", "collect"])
+    @pytest.mark.parametrize(
+        "read",
+        [
+            lambda warehouse: described(warehouse, SLEEPING),
+            lambda warehouse: warehouse.scan(SLEEPING, "email").collect(),
+        ],
+        ids=["describe", "collect"],
+    )
     def test_a_read_is_ended_from_another_thread(self, cluster, url, tmp_path, read):
         warehouse = Warehouse(url, root=tmp_path)
         ends = threading.Timer(1.0, warehouse.__exit__, (None, None, None))
         with warehouse:
             ends.start()
             with pytest.raises(WarehouseClosed), warehouse.reading():
-                if read == "describe":
-                    described(warehouse, SLEEPING)
-                else:
-                    warehouse.scan(SLEEPING, "email").collect()
+                read(warehouse)
         ends.join()
         assert connected(cluster) == 0
 
@@ -170,7 +175,9 @@ class TestLosing:
             batches = begun(warehouse, ENDLESS)
             cluster.stop(immediately=immediately)
             try:
-                with pytest.raises(WarehouseConnectionLost, match="lost while the query was read.*run again") as raised:
+                with pytest.raises(
+                    WarehouseConnectionLost, match=r"lost while the query was read.*run again"
+                ) as raised:
                     for _ in batches:
                         pass
                 with pytest.raises(WarehouseConnectionLost, match="between two reads"):
@@ -193,14 +200,18 @@ class TestLosing:
         cluster.run(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'line-ads-pipeline'"
         )
-        with pytest.raises(WarehouseConnectionLost, match="SQLSTATE 57P01"):
+        with pytest.raises(WarehouseConnectionLost, match="lost while the query was read"):
             for _ in batches:
                 pass
 
-    def test_a_server_that_takes_no_more_connections(self, cluster, url, tmp_path):
+    @pytest.mark.usefixtures("url")
+    def test_a_server_that_takes_no_more_connections(self, cluster, tmp_path):
         cluster.run("CREATE ROLE single LOGIN PASSWORD 'single-pass' CONNECTION LIMIT 1")
         single = cluster.url_of("reads", user="single", password="single-pass")
-        with Warehouse(single, root=tmp_path) as warehouse, pytest.raises(WarehouseBusy, match="no more connections"):
+        with (
+            Warehouse(single, root=tmp_path) as warehouse,
+            pytest.raises(WarehouseBusy, match="no more connections"),
+        ):
             described(warehouse, PEOPLE)
         cluster.run("DROP ROLE single")
 
@@ -210,8 +221,8 @@ _READ = r"""
     from pathlib import Path
     import polars as pl
     from line_ads_pipeline.warehouse import QuerySource, Warehouse
-    query = "SELECT repeat('x', 300) || i AS email FROM generate_series(1, %d) AS t(i)"
-    arrays = "SELECT ARRAY[i || repeat('x', 150), i || repeat('y', 150)] AS email FROM generate_series(1, %d) AS t(i)"
+    query = "SELECT repeat('x', 300) || generate_series(1, %d) AS email"
+    arrays = "SELECT ARRAY[repeat('x', 150), repeat('y', 150) || generate_series(1, %d)] AS email"
     column = eval(sys.argv[2])
     with Warehouse(sys.argv[1], root=Path()) as warehouse:
         with warehouse.reading():
@@ -225,7 +236,16 @@ _READ = r"""
 def peak_memory(url, rows):
     """The peak of a process, in bytes, that reads rows of 300 bytes; it must leave no warning."""
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(_READ), url, "pl.col('email').str.len_bytes()", str(rows)],
+        [
+            sys.executable,
+            "-W",
+            "error",
+            "-c",
+            textwrap.dedent(_READ),
+            url,
+            "pl.col('email').str.len_bytes()",
+            str(rows),
+        ],
         capture_output=True,
         text=True,
         check=True,
@@ -237,5 +257,5 @@ def peak_memory(url, rows):
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from /proc")
 def test_memory_does_not_grow_with_rows(url):
-    """300 MB pass through; held whole they would show."""
-    assert peak_memory(url, 1_000_000) - peak_memory(url, 20_000) < 120 * 1024 * 1024
+    """180 MB pass through; held whole they would show."""
+    assert peak_memory(url, 300_000) - peak_memory(url, 20_000) < 80 * 1024 * 1024

@@ -25,6 +25,7 @@ from line_ads_pipeline.warehouse import (
     WarehouseNotFound,
     local_files,
 )
+from line_ads_pipeline.warehouse import connections as connections_module
 from line_ads_pipeline.warehouse import (
     warehouse as warehouse_module,
 )
@@ -325,8 +326,9 @@ class TestErrors:
             version(files, FileSource(path))
         assert raised.value.__context__ is None
 
-    def test_a_file_that_the_system_refuses_to_tell_of(self, root):
+    def test_a_file_that_the_system_refuses_to_tell_of(self, root, monkeypatch):
         (root / "loop.csv").symlink_to("loop.csv")
+        monkeypatch.setattr(local_files, "_find", lambda path, *, root: [root / path])
         with pytest.raises(SegmentReadFailed, match=r"loop\.csv cannot be looked at"):
             find_files("loop.csv", root=root)
 
@@ -356,7 +358,7 @@ class TestManyAtOnce:
         (root / "other.duckdb").symlink_to(database)
         urls = [URL, f"duckdb:///{database}", "duckdb:///data/../data/shop.duckdb", "duckdb:///other.duckdb"]
         now, most = [], []
-        open_database, close = warehouse_module.open_database, DuckDBConnection.close
+        open_database, close = connections_module.open_database, DuckDBConnection.close
 
         def opened(path, *, memory_limit):
             now.append(path)
@@ -367,7 +369,7 @@ class TestManyAtOnce:
             close(connection)
             now.pop()
 
-        monkeypatch.setattr(warehouse_module, "open_database", opened)
+        monkeypatch.setattr(connections_module, "open_database", opened)
         monkeypatch.setattr(DuckDBConnection, "close", closed)
         results = []
 

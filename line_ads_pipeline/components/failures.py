@@ -13,7 +13,24 @@ from line_ads_pipeline.identifiers import UnsupportedIdentifierColumn
 from line_ads_pipeline.line_ads import LineAdsError, NetworkError, RateLimited, ServerError
 from line_ads_pipeline.store import StoreError
 from line_ads_pipeline.sync import SyncError
-from line_ads_pipeline.warehouse import WarehouseError
+from line_ads_pipeline.warehouse import (
+    WarehouseBusy,
+    WarehouseConnectionLost,
+    WarehouseError,
+    WarehouseUnreachable,
+)
+
+_PASSING = (
+    RateLimited,
+    ServerError,
+    NetworkError,
+    CoordinationUnavailable,
+    LeaseLost,
+    WarehouseBusy,
+    WarehouseConnectionLost,
+    WarehouseUnreachable,
+)
+"""What may be gone by the next try, so that a retry policy is followed."""
 
 
 @contextmanager
@@ -26,7 +43,7 @@ def in_plain_words(audience: Audience) -> Iterator[None]:
     """
     try:
         yield
-    except (RateLimited, ServerError, NetworkError, CoordinationUnavailable, LeaseLost) as error:
+    except _PASSING as error:
         failure = dg.Failure(f"{audience.name}: {error}")
     except (
         LineAdsError,

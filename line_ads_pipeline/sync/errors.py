@@ -93,9 +93,13 @@ class GuardrailsStopped(SyncError):
 class NoValidIdentifiers(GuardrailsStopped):
     """There is nothing to send, which no override changes."""
 
-    def __init__(self, *, rows: int, may_delete: bool = False, findings: Sequence[Finding] = ()) -> None:
+    def __init__(
+        self, *, rows: int, held_back: int = 0, may_delete: bool = False, findings: Sequence[Finding] = ()
+    ) -> None:
         found = (
-            f"the source segment has {rows:,} rows, none with one"
+            f"all {held_back:,} of the source segment have opted out (source.exclude)"
+            if held_back
+            else f"the source segment has {rows:,} rows, none with one"
             if rows
             else "the source segment has no rows"
         )

@@ -80,7 +80,9 @@ class Shrinkage:
 def identifiers_finding(snapshot: Snapshot, tally: Tally, *, at_least: int) -> Finding:
     """`min_identifiers`: enough is left of the segment to be sent."""
     numbers = {"identifiers": snapshot.count, "rows": tally.rows, "limit": at_least}
-    if snapshot.count == 0 < tally.rows:
+    if snapshot.count == 0 < tally.held_back:
+        message = f"There are no identifiers left: all {tally.held_back:,} have opted out."
+    elif snapshot.count == 0 < tally.rows:
         message = (
             f"There are no valid identifiers: the source segment has {tally.rows:,} rows, none with one."
         )

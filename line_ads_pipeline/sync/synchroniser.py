@@ -324,10 +324,12 @@ class Synchroniser:
         return request.snapshot.count == 0 and not may_delete
 
     def _sent_nobody(self, request: SyncRequest, findings: Sequence[Finding]) -> SyncResult:
-        """The end of a run that has nobody to send, which is right for an add of no rows alone."""
-        if self.mode == "mirror" or request.tally.rows > 0:
+        """The end of a run that has nobody to send, which is right for an add of no rows, or of opt-outs, alone."""
+        tally = request.tally
+        if self.mode == "mirror" or tally.rows > 0 == tally.held_back:
             raise NoValidIdentifiers(
-                rows=request.tally.rows,
+                rows=tally.rows,
+                held_back=tally.held_back,
                 may_delete=self.mode == "mirror" and self.destination.audience_id is None,
                 findings=[*findings, *self._inspection.of_nobody(request)],
             )

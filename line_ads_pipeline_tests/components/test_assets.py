@@ -168,6 +168,21 @@ class TestOptOuts:
         assert "1 of 2 opt-outs are no valid identifiers" in warning
         assert "1 not_an_email_address" in warning
 
+    def test_when_all_have_opted_out_an_add_sends_nobody_and_a_mirror_is_refused(self, project, simulator):
+        project.customers("taro@example.com", "TARO@example.com", None)
+        project.execute("CREATE TABLE opted_out AS SELECT 'taro@example.com' AS email")
+        project.attributes["source"]["exclude"] = {"table": "opted_out"}
+        result = project.run()
+        assert not result.success
+        assert "no valid identifiers: all 1 of the source segment have opted out (source.exclude)" in failure(
+            result
+        )
+
+        project.attributes["destination"]["sync_mode"] = "add"
+        assert project.run().success
+        assert simulator.audiences() == ()
+        assert changed_nothing(simulator)
+
     def test_a_snapshot_from_before_they_were_excluded_is_not_sent(self, project):
         project.sync("taro@example.com", "hanako@example.co.jp", day=20)
         project.execute("CREATE TABLE opted_out AS SELECT 'taro@example.com' AS email")

@@ -81,9 +81,12 @@ def build_assets(
             upstream = latest_materializations(context.instance, source.depends_on)
             description, opt_outs = _describe(audience, context)
             state = SourceState(description.data_version, upstream)
-            described = {**asdict(description), SOURCE_STATE: state.to_document()}
-            if opt_outs is not None:
-                described["opt_out_column"] = opt_outs.identifier_column
+            described = {
+                **asdict(description),
+                SOURCE_STATE: state.to_document(),
+                "read_as": _read_as(audience),
+                "opt_out_column": opt_outs.identifier_column if opt_outs else None,
+            }
             records_of(audience, context.resources).write(described, "segments", context.partition_key)
         return dg.MaterializeResult(
             metadata={
@@ -170,8 +173,12 @@ def _hash_segment(
     """Read the segment, keep its snapshot, and let the run date point to it."""
     described = records.read("segments", context.partition_key)
     source, rules = audience.source, audience.identifier.to_rules()
-    if described is None or (source.exclude is not None and "opt_out_column" not in described):
+    if described is None:
         raise SegmentNotDescribed(context.partition_key)
+    if described.get("read_as", _read_as(audience)) != _read_as(audience) or (
+        source.exclude is not None and not described.get("opt_out_column")
+    ):
+        raise SegmentNotDescribed(context.partition_key, since_edited=True)
 
     with getattr(context.resources, source.warehouse).open() as warehouse:
 
@@ -185,7 +192,7 @@ def _hash_segment(
                 audience.name, segment, record_width=rules.record_width, opt_outs=opt_outs
             )
     if source.exclude is not None:
-        _check_opt_outs(audience, context, tally, described["opt_out_column"])
+        _check_opt_outs(audience, context, tally, described["opt_out_column"], records)
     kept = {
         "snapshot": snapshot.to_document(),
         "tally": asdict(tally),
@@ -201,23 +208,50 @@ def _hash_segment(
     return kept
 
 
-def _check_opt_outs(audience: Audience, context: dg.AssetExecutionContext, tally: Tally, column: str) -> None:
-    """Opt-outs that cannot be read hold nobody back: say how many, and refuse if that is all of them."""
-    values = sum(count for outcome, count in tally.opt_outs.items() if outcome not in {"null", "blank"})
-    usable = sum(count for outcome, count in tally.opt_outs.items() if outcome not in SKIP_REASONS)
-    if values and not usable:
-        raise UnusableOptOuts(values, column=column, kind=audience.identifier.type)
-    if values > usable:
+def _read_as(audience: Audience) -> dict[str, Any]:
+    """What of the audience file a description answers to, as JSON."""
+    source = audience.source
+    return {
+        "source": source.model_dump(include={"table", "query", "path", "warehouse"}, exclude_none=True),
+        "columns": list(audience.identifier.columns),
+        "exclude": source.exclude.model_dump(exclude_none=True) if source.exclude else None,
+    }
+
+
+def _check_opt_outs(
+    audience: Audience,
+    context: dg.AssetExecutionContext,
+    tally: Tally,
+    column: str,
+    records: AudienceRecords,
+) -> None:
+    """Opt-outs that cannot be read hold nobody back: refuse if that is all of them, and say what looks wrong."""
+    rows = sum(tally.opt_outs.values())
+    skipped = {reason: tally.opt_outs[reason] for reason in SKIP_REASONS if tally.opt_outs.get(reason)}
+    if rows and rows == sum(skipped.values()):
+        raise UnusableOptOuts(rows, column=column, kind=audience.identifier.type)
+    if skipped:
         context.log.warning(
             "%s of %s opt-outs are no valid identifiers and hold nobody back: %s.",
-            f"{values - usable:,}",
-            f"{values:,}",
-            ", ".join(
-                f"{count:,} {outcome}"
-                for outcome, count in tally.opt_outs.items()
-                if count and outcome in SKIP_REASONS and outcome not in {"null", "blank"}
-            ),
+            f"{sum(skipped.values()):,}",
+            f"{rows:,}",
+            ", ".join(f"{count:,} {reason}" for reason, count in skipped.items()),
         )
+    before = _opt_outs_before(records, context.partition_key)
+    if rows < before / 2:
+        context.log.warning(
+            "There are %s opt-outs, and there were %s at the run date before: whoever is missing is sent again.",
+            f"{rows:,}",
+            f"{before:,}",
+        )
+
+
+def _opt_outs_before(records: AudienceRecords, run_date: str) -> int:
+    """How many rows the opt-outs had when a segment was last hashed, for whichever run date."""
+    run_dates = sorted(records.store.list_documents("audiences", records.audience, "partitions"))
+    before = [date for *_, date in run_dates if date <= run_date]
+    kept = records.read("partitions", before[-1]) if before else None
+    return sum(kept["tally"].get("opt_outs", {}).values()) if kept else 0
 
 
 def _warn_if_version_moved(

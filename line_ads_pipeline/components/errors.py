@@ -103,20 +103,23 @@ class UpdateOvertaken(RunRefused):
 
 
 class SegmentNotDescribed(RunRefused):
-    """The step before has not run for this run date."""
+    """The step before has not run for this run date, or for another source than the audience file names now."""
 
-    def __init__(self, run_date: str) -> None:
+    def __init__(self, run_date: str, *, since_edited: bool = False) -> None:
         super().__init__(
-            f"the segment is not described for the run date {run_date}. Materialise source_segment with it."
+            f"the segment was described for the run date {run_date} before the audience file was edited: it reads another "
+            "source, column or opt-outs now. Materialise source_segment with it again."
+            if since_edited
+            else f"the segment is not described for the run date {run_date}. Materialise source_segment with it."
         )
 
 
 class UnusableOptOuts(RunRefused):
     """There are opt-outs, and none can be told: whoever opted out would be sent."""
 
-    def __init__(self, values: int, *, column: str, kind: str) -> None:
+    def __init__(self, rows: int, *, column: str, kind: str) -> None:
         super().__init__(
-            f"none of the {values:,} values in the opt-outs' column {column} is an identifier of the type {kind}, so "
+            f"none of the {rows:,} rows of the opt-outs has an identifier of the type {kind} in the column {column}, so "
             "that nobody would be held back. Check source.exclude in the audience file, and its column."
         )
 

@@ -67,6 +67,7 @@ class Tally:
         duplicates: Rows whose member another row had already brought.
         held_back: Members that were left out of the snapshot, since they have opted out.
         opt_outs: Rows of each outcome among those who have opted out; none where nobody was to be left out.
+        opted_out: The snapshot of those, as `Snapshot.to_document` gives it.
     """
 
     rows: int
@@ -75,6 +76,7 @@ class Tally:
     duplicates: int
     held_back: int = 0
     opt_outs: Mapping[str, int] = field(default_factory=dict)
+    opted_out: Mapping[str, Any] | None = None
 
     @property
     def skipped(self) -> int:

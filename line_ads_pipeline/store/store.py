@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ import polars as pl
 
 from line_ads_pipeline.store.bucket import Bucket
 from line_ads_pipeline.store.chunk import SnapshotChunk
-from line_ads_pipeline.store.disk import Bytes
+from line_ads_pipeline.store.disk import Bytes, WorkFile
 from line_ads_pipeline.store.errors import DocumentDamaged, InvalidName, SnapshotDamaged, SnapshotNotFound
 from line_ads_pipeline.store.folder import Folder
 from line_ads_pipeline.store.overlap import count_common
@@ -21,7 +21,7 @@ from line_ads_pipeline.store.place import Place, Reader, read_exactly
 from line_ads_pipeline.store.records import DIGEST_WIDTH, IFA_WIDTH, PARTS, is_ascending
 from line_ads_pipeline.store.set_operations import difference, union
 from line_ads_pipeline.store.snapshot import Snapshot, Tally, is_digest
-from line_ads_pipeline.store.sorting import merge, spread
+from line_ads_pipeline.store.sorting import Merged, merge, spread
 
 _SEGMENT = re.compile(r"[A-Za-z0-9_-](\.?[A-Za-z0-9_-])*")
 _DOCUMENT = ".json"
@@ -81,8 +81,8 @@ class Store:
                 without nulls. Other columns are not read.
             record_width: Bytes of every identifier: 32 for digests, 36 for mobile ad ids, of which one is kept of
                 those equal but for case, the one with the smallest bytes.
-            opt_outs: Those who are never to be members, in the same form; read after `identified`, so that whoever
-                joins them meanwhile is left out already.
+            opt_outs: Those who are never to be members, in the same form; read after `identified`, and kept as a
+                snapshot of their own.
 
         Raises:
             InvalidName: The audience's name is no path segment.
@@ -100,10 +100,8 @@ class Store:
             outcomes = spread(identified, parts, width=record_width)
             unwanted = [stack.enter_context(self._place.scratch()) for _ in parts if opt_outs is not None]
             opt_out_outcomes = {} if opt_outs is None else spread(opt_outs, unwanted, width=record_width)
-            file = stack.enter_context(self._place.new_file())
-            merged = merge(parts, file, width=record_width, unwanted=unwanted)
-            file.publish(f"{folder}/{merged.digest}")
-        snapshot = Snapshot(digest=merged.digest, record_width=record_width, count=merged.written)
+            opted_out = self._merged(folder, unwanted, record_width)[1].to_document() if unwanted else None
+            merged, snapshot = self._merged(folder, parts, record_width, unwanted=unwanted)
         return snapshot, Tally(
             rows=sum(outcomes.values()),
             outcomes=outcomes,
@@ -111,6 +109,7 @@ class Store:
             duplicates=merged.identifiers - merged.distinct,
             held_back=merged.distinct - merged.written,
             opt_outs=opt_out_outcomes,
+            opted_out=opted_out,
         )
 
     def open_chunk(
@@ -333,6 +332,15 @@ class Store:
                 size += len(records)
             file.publish(f"{_path('snapshots', audience)}/{digest.hexdigest()}")
         return Snapshot(digest=digest.hexdigest(), record_width=width, count=size // width)
+
+    def _merged(
+        self, folder: str, parts: Sequence[WorkFile], width: int, *, unwanted: Sequence[WorkFile] = ()
+    ) -> tuple[Merged, Snapshot]:
+        """Publish the members of parts."""
+        with self._place.new_file() as file:
+            merged = merge(parts, file, width=width, unwanted=unwanted)
+            file.publish(f"{folder}/{merged.digest}")
+        return merged, Snapshot(digest=merged.digest, record_width=width, count=merged.written)
 
     def _open(self, audience: str, snapshot: Snapshot, *, stop: int | None = None) -> Reader:
         reader = self._place.open(f"{_path('snapshots', audience)}/{snapshot.digest}", stop=stop)

@@ -136,7 +136,7 @@ class TestOptOuts:
             ({"table": "opted_out", "column": "mail"}, ["mail", "email"]),
             (
                 {"table": "opted_out", "column": "id"},
-                ["none of the 2 values", "column id", "type email", "source.exclude"],
+                ["none of the 3 rows", "column id", "type email", "source.exclude"],
             ),
         ],
         ids=["missing table", "missing column", "column of something else"],
@@ -165,8 +165,50 @@ class TestOptOuts:
 
         assert project.metadata(result, "hashed_identifiers")["held_back"] == 1
         [warning] = [text for text in project.warned(result) if "opt-outs" in text]
-        assert "1 of 2 opt-outs are no valid identifiers" in warning
-        assert "1 not_an_email_address" in warning
+        assert "2 of 3 opt-outs are no valid identifiers" in warning
+        assert "1 blank, 1 not_an_email_address" in warning
+
+    def test_rows_without_anybody_are_a_mistake(self, project, simulator):
+        """A join that broke gives NULLs, which would hold nobody back."""
+        project.execute("CREATE TABLE opted_out AS SELECT NULL::VARCHAR AS email UNION ALL SELECT ''")
+        project.attributes["source"]["exclude"] = {"table": "opted_out"}
+        result = project.run()
+        assert not result.success
+        assert "none of the 2 rows of the opt-outs has an identifier" in failure(result)
+        assert changed_nothing(simulator)
+
+    def test_that_they_became_far_fewer_is_warned_of(self, project):
+        project.execute(
+            "CREATE TABLE opted_out AS SELECT 'a' || n || '@example.com' AS email FROM range(10) r(n)"
+        )
+        project.attributes["source"]["exclude"] = {"table": "opted_out"}
+        project.sync(day=20)
+        project.execute("DELETE FROM opted_out WHERE email > 'a3@example.com'")
+        [warning] = [text for text in project.warned(project.sync(day=21)) if "opt-outs" in text]
+        assert "There are 4 opt-outs, and there were 10 at the run date before" in warning
+
+    @pytest.mark.parametrize(
+        "edit",
+        [
+            {"source": {"table": "customers", "exclude": {"table": "opted_out", "column": "old_email"}}},
+            {"source": {"table": "customers"}},
+            {"identifier": {"type": "email", "column": "updated_at"}},
+        ],
+        ids=["exclude.column", "no exclude", "identifier.column"],
+    )
+    def test_hashing_again_after_the_file_was_edited_asks_for_the_description_first(self, project, edit):
+        project.execute(
+            "CREATE TABLE opted_out AS SELECT 'x@example.com' AS old_email, 'taro@example.com' AS email"
+        )
+        project.attributes["source"]["exclude"] = {"table": "opted_out"}
+        assert project.run().success
+        project.attributes |= edit
+
+        result = project.run("hashed_identifiers")
+
+        assert not result.success
+        assert "before the audience file was edited" in failure(result)
+        assert "Materialise source_segment" in failure(result)
 
     def test_when_all_have_opted_out_an_add_sends_nobody_and_a_mirror_is_refused(self, project, simulator):
         project.customers("taro@example.com", "TARO@example.com", None)

@@ -402,11 +402,15 @@ def test_who_has_opted_out_is_left_out_and_counted_once(store):
     assert snapshot == without
     assert (tally.rows, tally.distinct, tally.held_back, tally.duplicates, tally.skipped) == (5, 2, 1, 1, 1)
     assert tally.opt_outs == {"valid": 2, "already_hashed": 1, "blank": 1, "null": 0}
+    opted_out = Snapshot.from_document(tally.opted_out)
+    assert content(store, "vip", opted_out).split() == [
+        each.hex().encode() for each in sorted([two, stranger])
+    ]
 
 
 def test_without_opt_outs_there_are_none_to_count(store):
     _, tally = store.write_snapshot("vip", rows(some_digests(1)), record_width=DIGEST_WIDTH)
-    assert (tally.held_back, tally.opt_outs) == (0, {})
+    assert (tally.held_back, tally.opt_outs, tally.opted_out) == (0, {}, None)
 
 
 def test_opt_outs_are_read_after_the_segment(store):

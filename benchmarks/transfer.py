@@ -275,7 +275,7 @@ def discarding_line() -> Iterator[str]:
     try:
         yield f"http://127.0.0.1:{ours.recv()}/api"
     finally:
-        process.terminate()
+        process.kill()
         process.join()
 
 

@@ -27,6 +27,7 @@ from line_ads_pipeline.components.heartbeat import signs_of_life
 from line_ads_pipeline.components.kept_snapshot import (
     SNAPSHOT_STORE,
     check_usable,
+    digest_of,
     has_rules_of,
     is_held,
     records_of,
@@ -208,14 +209,16 @@ def _hash_segment(
     return kept
 
 
-def _read_as(audience: Audience) -> dict[str, Any]:
-    """What of the audience file a description answers to, as JSON."""
+def _read_as(audience: Audience) -> str:
+    """What of the audience file a description answers to, as a digest."""
     source = audience.source
-    return {
-        "source": source.model_dump(include={"table", "query", "path", "warehouse"}, exclude_none=True),
-        "columns": list(audience.identifier.columns),
-        "exclude": source.exclude.model_dump(exclude_none=True) if source.exclude else None,
-    }
+    return digest_of(
+        {
+            "source": source.model_dump(include={"table", "query", "path", "warehouse"}),
+            "columns": audience.identifier.columns,
+            "exclude": source.exclude.model_dump() if source.exclude else None,
+        }
+    )
 
 
 def _check_opt_outs(

@@ -72,6 +72,7 @@ class SyncConfig(dg.Config):
             rollback=self.rollback,
             release_hold=self.release_hold,
             recreate_audience=self.recreate_audience,
+            opted_out=Snapshot.from_document(tally.opted_out) if tally.opted_out else None,
         )
 
 

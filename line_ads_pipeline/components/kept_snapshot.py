@@ -1,5 +1,7 @@
 """The snapshot that a run date points to: whether it is there still, and made by the rules of the file."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -39,8 +41,13 @@ def rules_document(audience: Audience) -> dict[str, Any]:
     return {
         "type": audience.identifier.type,
         **asdict(audience.identifier.to_rules()),
-        **({"exclude": exclude.model_dump(exclude_none=True)} if exclude else {}),
+        **({"exclude": digest_of(exclude.model_dump())} if exclude else {}),
     }
+
+
+def digest_of(fields: Mapping[str, Any]) -> str:
+    """A short name for fields of the audience file, which may hold a literal identifier in a query."""
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def is_held(records: AudienceRecords, kept: Mapping[str, Any]) -> bool:

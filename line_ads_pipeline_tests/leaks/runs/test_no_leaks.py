@@ -121,14 +121,24 @@ def phones_sent(surroundings, fill, phones, emails):
         pl.DataFrame({"email": list(emails)}, schema={"email": pl.Categorical}).write_parquet(
             run.inputs / "emails.parquet"
         )
+        pl.DataFrame({"email": list(emails)}).write_ndjson(run.inputs / "emails.ndjson")
         run.project(
             phones={"source": {"query": "SELECT value AS phone FROM numbers"}, "identifier": japanese},
             phone_file={"source": {"path": "phones.csv"}, "identifier": japanese},
             email_file={"source": {"path": "emails.parquet"}},
             version_of_people={"source": {"table": "kinds", "updated_at": "changed"}},
             literal={"source": {"query": f"SELECT email FROM kinds WHERE email = '{EMAIL}' OR true"}},
+            lists={
+                "source": {
+                    "query": "SELECT [value, 'opted.out@example.jp'] AS email FROM people",
+                    "exclude": {
+                        "query": f"SELECT email FROM (VALUES ('Opted.Out@example.jp'), ('{EMAIL}x')) t(email)"
+                    },
+                }
+            },
+            json_file={"source": {"path": "emails.ndjson"}},
         )
-        names = ["phones", "phone_file", "email_file", "version_of_people", "literal"]
+        names = ["phones", "phone_file", "email_file", "version_of_people", "literal", "lists", "json_file"]
         yield SimpleNamespace(run=run, result=run.start(*names).finish())
 
 
@@ -156,7 +166,17 @@ FAILING_SOURCES = {
     "literal": (as_email(f"people WHERE mail = '{EMAIL}'"), "Binder error at line 1"),
     "open_literal": (as_email(f"people WHERE value = '{EMAIL}"), "Parser error"),
     "wrong_word": (as_email('people WHERE value = "himitsukawa.taro@example.jp"'), "Binder error"),
-    "lists": ({"source": {"query": "SELECT [value] AS email FROM people"}}, "email"),
+    "structs": ({"source": {"query": "SELECT {'mail': value} AS email FROM people"}}, "'email'"),
+    "opt_outs": (
+        {
+            "source": {
+                "query": "SELECT value AS email FROM people",
+                "exclude": {"query": "SELECT 'no ' || value AS email FROM people"},
+            }
+        },
+        "none of the",
+    ),
+    "broken_json": ({"source": {"path": "broken.ndjson"}}, "line 2"),
     "nobody": (as_email("people WHERE value LIKE '% at %'"), "no valid identifiers"),
 }
 
@@ -176,6 +196,7 @@ def sources_failed(surroundings, fill, emails):
         (run.inputs / "quote.csv").write_text(f'id,email\n1,a@b.jp\n2,"{EMAIL}\n3,{EMAIL}\n')
         (run.inputs / "ragged.csv").write_text(f"id,email\n1,a@b.jp\n{EMAIL},{EMAIL},{PHONE}\n")
         (run.inputs / "headless.csv").write_text("\n".join(emails) + "\n")
+        (run.inputs / "broken.ndjson").write_text(f'{{"email": "a@b.jp"}}\n{{"email": "{EMAIL}}}\n')
         pl.DataFrame({"email": [EMAIL] * 1000 + list(emails)}).write_parquet(
             run.inputs / "damaged.parquet", compression="uncompressed", statistics=False
         )
@@ -390,6 +411,8 @@ def test_the_phones_arrived(phones_sent, phones, emails):
         "email_file": hashed(emails),
         "version_of_people": hashed(emails),
         "literal": hashed(emails),
+        "lists": hashed(emails),
+        "json_file": hashed(emails),
     }
 
 

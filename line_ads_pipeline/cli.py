@@ -10,6 +10,7 @@ import importlib
 import json
 import os
 import shlex
+import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
@@ -115,7 +116,7 @@ def _announce(simulated: "Simulator", ad_accounts: Sequence[str], demo_keys: dic
     "--module-name",
     default="line_ads_pipeline.definitions",
     show_default=True,
-    help="The module with the project's definitions, named defs.",
+    help="The module with the project's definitions, named defs; also one in this folder.",
 )
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def check(*, module_name: str, as_json: bool) -> None:
@@ -156,6 +157,7 @@ def check(*, module_name: str, as_json: bool) -> None:
 def _definitions(module_name: str) -> "dg.Definitions":
     import dagster as dg
 
+    sys.path.insert(0, str(Path.cwd()))  # as Dagster's own commands find a project that is not installed
     try:
         found = getattr(importlib.import_module(module_name), "defs", None)
     except ModuleNotFoundError as error:

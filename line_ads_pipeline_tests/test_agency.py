@@ -3,9 +3,11 @@
 import hashlib
 import importlib
 import io
+import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -94,6 +96,28 @@ def test_each_client_s_audience_is_made_of_its_own_data_with_its_own_keys(projec
     assert surf_shop.members(users.id) == {sha256("66812345678"), sha256("66891234567")}
     assert not tea_house.broken_rules
     assert not surf_shop.broken_rules
+
+
+def test_its_readmes_check_finds_both_clients_from_the_project_s_folder(project):
+    """Without keys and data it says for each audience what is missing, and shows no password."""
+    settings = {"TEA_HOUSE_WAREHOUSE_URL": "postgresql://reader:sentinel-password@127.0.0.1:1/marts"}
+    done = subprocess.run(
+        [Path(sys.executable).with_name("line-ads"), "check", "-m", "agency_audiences.definitions", "--json"],
+        cwd=project,
+        env=os.environ | settings,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    failed = {
+        finding["subject"]: finding["remedy"]
+        for finding in json.loads(done.stdout)["checks"]
+        if finding["topic"] == "source"
+    }
+    assert set(failed) == {"tea_house_regulars", "surf_shop_app_users"}
+    assert "PostgreSQL cannot be connected to: nothing listens there" in failed["tea_house_regulars"]
+    assert "sentinel-password" not in done.stdout + done.stderr
 
 
 def test_the_example_names_what_its_readme_says(project):

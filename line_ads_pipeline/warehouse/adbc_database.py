@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from line_ads_pipeline.warehouse.adbc_faults import DatabaseFault, failure_to_connect, failure_to_read
+from line_ads_pipeline.warehouse.arrow_batches import frame_of
 from line_ads_pipeline.warehouse.dialect import Dialect
 from line_ads_pipeline.warehouse.errors import DriverMissing, WarehouseClosed, WarehouseError, raise_alone
 from line_ads_pipeline.warehouse.lending import CLOSED, Lender, Loan
@@ -83,7 +84,7 @@ class AdbcLoan(Loan):
                 self._clean = batch is None
             if batch is None:
                 return
-            yield pl.DataFrame(batch)
+            yield frame_of(batch)
 
     def _execute(self, statement: str) -> "Cursor":
         if self._session is None:
@@ -149,12 +150,13 @@ class AdbcDatabase(Lender[AdbcLoan, DatabaseFault]):
 
     def give_back(self, session: Session, *, clean: bool) -> None:
         """Take a session back: for the next read, unless its last one ended early."""
-        if session is self._holder:
-            return
-        if clean:
-            self._free.append(session)
-        else:
-            session.close()
+        with self._opening:
+            if session is self._holder:
+                return
+            if clean and not self._closed:
+                self._free.append(session)
+                return
+        session.close()
 
     def _new_loan(self) -> AdbcLoan:
         return AdbcLoan(self)

@@ -51,8 +51,17 @@ _STATUSES = {
     "NOT_FOUND": "names",
     "TIMEOUT": "cancelled",
     "CANCELLED": "cancelled",
+    "UnicodeError": "encoding",
+    "UnicodeDecodeError": "encoding",
 }
+"""What tells a failure where neither a SQLSTATE nor its message does."""
+
+_QUOTED = re.compile(r'"[^"]*"')
+_STATEMENT = "\nquery: "
 _PHRASES = (
+    ("url", r"invalid (URI|percent-encoded|connection option|port number)|for connection option"),
+    ("url", r"invalid \w+ value: |unrecognized configuration parameter"),
+    ("names", r"no such (table|column|function): "),
     (
         "lost",
         r"server closed the connection|connection not open|terminating connection|SSL SYSCALL|EOF detected",
@@ -60,22 +69,26 @@ _PHRASES = (
     ("lost", r"broken pipe|connection reset|no connection to the server|could not (receive|send) data"),
     ("access", r"password authentication failed|no password supplied|[Ii]ncorrect username or password"),
     ("access", r"no pg_hba\.conf entry|role \".*\" does not exist|could not find default credentials"),
-    ("access", r"credentials|auth.*(failed|denied)|\b390\d{3}\b|invalid_grant"),
+    ("access", r"authentication (failed|denied)|\b390\d{3} \(|oauth2: "),
     ("no database", r"database \".*\" does not exist"),
     ("address", r"could not translate host name|no such host|Name or service not known|404 Not Found"),
     ("refused", r"[Cc]onnection refused|No such file or directory|network is unreachable|No route to host"),
-    ("slow", r"timeout expired|timed? ?out|deadline exceeded"),
-    ("tls", r"certificate|SSL|TLS"),
+    ("slow", r"timeout expired|\btimed out\b|i/o timeout|deadline exceeded|Client\.Timeout"),
+    (
+        "tls",
+        r"SSL (error|negotiation)|does not support SSL|certificate (verify failed|file|for )|x509: |\btls: ",
+    ),
     ("resources", r"too many (clients|connections)|connection slots are reserved"),
-    ("starting", r"is (starting up|shutting down)|recovery"),
-    ("url", r"invalid URI|invalid percent-encoded|invalid connection option"),
+    ("starting", r"the database system is (starting up|shutting down|in recovery|not yet accepting)"),
     ("busy", r"database is locked|database table is locked"),
     ("write", r"readonly database"),
-    ("not a database", r"file is not a database|malformed|disk image"),
-    ("names", r"no such (table|column|function)"),
+    ("not a database", r"file is not a database|disk image is malformed|malformed database schema"),
     ("query", r"syntax error|Failed to prepare query"),
 )
-"""What tells a failure where a driver gives no SQLSTATE, as it does of every failure to connect."""
+"""What tells a failure where a driver gives no SQLSTATE, as it does of every failure to connect.
+
+The first that is found counts. A name in quotes is not looked at, nor the statement that a driver adds.
+"""
 
 
 @dataclass(frozen=True)
@@ -111,10 +124,9 @@ def _kind(sqlstate: str | None, status: str, message: str) -> str:
         known = _STATES.get(sqlstate) or _CLASSES.get(sqlstate[:2])
         if known is not None:
             return known
-    if status in _STATUSES and status != "NOT_FOUND":
-        return _STATUSES[status]
+    words = _QUOTED.sub('""', message.partition(_STATEMENT)[0])
     for kind, phrase in _PHRASES:
-        if re.search(phrase, message):
+        if re.search(phrase, words):
             return kind
     return _STATUSES.get(status, "other")
 
@@ -154,6 +166,8 @@ _READING: Mapping[str, tuple[type[WarehouseError], str]] = {
         SegmentReadFailed,
         "it was cancelled, or took longer than the server allows (statement_timeout)",
     ),
+    "slow": (SegmentReadFailed, "it did not answer in time. Run again"),
+    "encoding": (SegmentReadFailed, "a value is not UTF-8. Store it as UTF-8"),
     "value": (
         SegmentReadFailed,
         "a value cannot be converted to the type that the source asks for, or is out of its range",

@@ -1,4 +1,8 @@
-"""A DuckDB database file: its tables, its views and queries over them."""
+"""A DuckDB database, a file or in MotherDuck: its tables, its views and queries over them.
+
+Nothing here writes, and a file is opened for reading alone. A database of MotherDuck is opened as its extension opens it,
+for writing too, so the token should be one that may only read, such as a read-scaling token.
+"""
 
 import os
 import re
@@ -18,7 +22,7 @@ from line_ads_pipeline.warehouse.errors import (
 )
 from line_ads_pipeline.warehouse.faults import Fault
 from line_ads_pipeline.warehouse.location import MotherDuck
-from line_ads_pipeline.warehouse.run_date import with_run_date
+from line_ads_pipeline.warehouse.run_date import has_parameters, with_run_date
 from line_ads_pipeline.warehouse.sql_text import Lexis
 from line_ads_pipeline.warehouse.table_name import TableName
 
@@ -124,9 +128,7 @@ def find_query(connection: DuckDBConnection, query: str, run_date: str | None = 
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         raise QueryFailed("`query` must be one SELECT statement (WITH, FROM and VALUES may begin it too).")
     if statements[0].named_parameters:
-        raise QueryFailed(
-            "`query` has parameters (? or $name), which are not supported. Write the values; :run_date is the run date."
-        )
+        raise has_parameters()
     text = query.encode()
     ends = [at for at, _ in duckdb.tokenize(query) if text[at : at + 1] == b";"]
     body = text[: ends[0]].decode() if ends else query

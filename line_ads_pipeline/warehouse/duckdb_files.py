@@ -24,7 +24,7 @@ from line_ads_pipeline.warehouse.streams import streamed
 
 
 def names_in_sql(files: LocalFiles | StoredFiles, connection: DuckDBConnection) -> str:
-    """Give a list of the files as SQL of this connection."""
+    """Give a list of the files as SQL of this connection, which keeps objects mounted: call it once for a segment."""
     if isinstance(files, LocalFiles):
         # A name may hold what DuckDB takes for a glob, even in a list of files.
         names = tuple(glob.escape(str(path)) for path in files.paths)
@@ -66,7 +66,7 @@ class DuckDBFiles(DuckDBSegment):
         return self.connection.lend(self.label, explain=explain)
 
 
-class MountedFiles(AbstractFileSystem):  # type: ignore[misc] # as above
+class MountedFiles(AbstractFileSystem):  # type: ignore[misc] # fsspec comes without types
     """Objects as the files of a filesystem with a protocol of its own.
 
     DuckDB opens a file several times, and reads it by several threads.

@@ -11,6 +11,7 @@ import duckdb
 import polars as pl
 
 from line_ads_pipeline.warehouse import lending
+from line_ads_pipeline.warehouse.arrow_batches import frame_of
 from line_ads_pipeline.warehouse.columns import check_holds_identifiers
 from line_ads_pipeline.warehouse.errors import (
     SegmentReadFailed,
@@ -84,7 +85,7 @@ class Loan(lending.Loan):
                 batch = next(self._reader, None)
             if batch is None:
                 return
-            yield pl.DataFrame(batch)
+            yield frame_of(batch)
 
     def _interrupt(self) -> None:
         self._cursor.interrupt()

@@ -17,6 +17,7 @@ _WORDS = {
     "IO": "a file could not be read",
     "INTERRUPT": "the read was cancelled",
     "Invalid Input": "a value is not what a function of the source takes; run the source's SQL in the warehouse to see it",
+    "UnicodeError": "a value is not UTF-8: store it as UTF-8",
     "Binder": "it refers to something that is not there; a view may be older than its tables",
     "Catalog": "it refers to something that is not there; a view may be older than its tables",
 }

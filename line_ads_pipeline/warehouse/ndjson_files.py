@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import polars as pl
@@ -98,9 +99,13 @@ class NdjsonSegment:
         )
         return self._segment(column, relation)
 
+    @cached_property
+    def _names(self) -> str:
+        return names_in_sql(self.files, self.connection)
+
     def _read(self, column: str) -> str:
         return (
-            f"read_json({names_in_sql(self.files, self.connection)}, columns = {{{quoted(column)}: 'JSON'}}, "
+            f"read_json({self._names}, columns = {{{quoted(column)}: 'JSON'}}, "
             "format = 'newline_delimited', records = true, auto_detect = false, ignore_errors = false, "
             f"maximum_object_size = {_LONGEST_LINE})"
         )

@@ -32,15 +32,19 @@ class RangeReader:
     Memory holds at most five blocks of 4 MiB.
     """
 
-    def __init__(self, fetch: Fetch, *, size: int, pool: Executor) -> None:
+    def __init__(
+        self, fetch: Fetch, *, size: int, pool: Executor, on_failure: Callable[[Exception], None]
+    ) -> None:
         """Read whole objects from their beginning on.
 
         Args:
             fetch: Gives the bytes from a first to before a last.
             size: Of the object, in bytes.
             pool: Calls `fetch` ahead; few threads shared by all objects, since each leaves large holes in the heap.
+            on_failure: Told of what is raised to whoever reads; a block that nobody waits for may fail unnoticed.
         """
         self.size = size
+        self._on_failure = on_failure
         self._fetch = fetch
         self._way: Sequence[Range] = [(0, size)]
         self._is_known = False
@@ -69,7 +73,11 @@ class RangeReader:
         # One reader at a time, or two at different places would throw away what the other has ahead.
         with self._lock:
             while start < stop:
-                piece = self._piece(start, stop)
+                try:
+                    piece = self._piece(start, stop)
+                except Exception as error:
+                    self._on_failure(error)
+                    raise
                 data.write(piece)
                 start += len(piece)
         return data.getvalue()

@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 import pyarrow.parquet as pq
+from polars.datatypes import DataTypeClass
 
 from line_ads_pipeline.warehouse.errors import (
     SegmentReadFailed,
@@ -82,7 +83,7 @@ class ParquetSegment:
         return self.files.label
 
     def columns(self) -> tuple[tuple[str, str], ...]:
-        """Give each column's name and Polars type; of an Enum without its members, which are data."""
+        """Give each column's name and Polars type; of Enums without their members, which are data."""
         return tuple((name, _type_name(kind)) for name, kind in self._schema.items())
 
     def measure(self, column: str, *, marker: Marker | None) -> Measurement:
@@ -160,9 +161,9 @@ class ParquetSegment:
     def _check_type(self, column: str) -> None:
         kind = self._schema[column]
         item = kind.inner if isinstance(kind, pl.List | pl.Array) else kind
-        if self._logical_types.get(column) == "JSON" or "json" in str(item):
+        if self._logical_types.get(column) == "JSON" or "json" in _type_name(item):
             self._refuse(column, "JSON")
-        if item.is_nested() or (item is not kind and isinstance(item, pl.Binary)):
+        if item.is_nested() or (item is not kind and not _fits_in_list(item)):
             self._refuse(column, " of ".join(each.__class__.__name__ for each in dict.fromkeys((kind, item))))
 
     def _refuse(self, column: str, what: str) -> None:
@@ -243,5 +244,24 @@ def _counts(column: str, kind: pl.DataType) -> tuple[pl.Expr, pl.Expr]:
     return elements, null_elements
 
 
-def _type_name(kind: pl.DataType) -> str:
-    return "Enum" if isinstance(kind, pl.Enum) else str(kind)
+def _fits_in_list(item: pl.DataType | DataTypeClass) -> bool:
+    is_whole = item.is_integer() or (isinstance(item, pl.Decimal) and item.scale == 0)
+    return is_whole or isinstance(item, pl.String | pl.Categorical | pl.Enum | pl.Null)
+
+
+def _type_name(kind: pl.DataType | DataTypeClass) -> str:
+    match kind:
+        case pl.Enum():
+            return "Enum"
+        case pl.List():
+            return f"List({_type_name(kind.inner)})"
+        case pl.Array():
+            return f"Array({_type_name(kind.inner)}, {kind.size})"
+        case pl.Struct():
+            fields = (
+                f"{presentable(field.name, position=place)}: {_type_name(field.dtype)}"
+                for place, field in enumerate(kind.fields, 1)
+            )
+            return f"Struct({', '.join(fields)})"
+        case _:
+            return str(kind)

@@ -7,12 +7,13 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from line_ads_pipeline.warehouse.arrow_batches import frame_of
 from line_ads_pipeline.warehouse.errors import SegmentReadFailed, WarehouseError, raise_alone
 from line_ads_pipeline.warehouse.files import Files
 from line_ads_pipeline.warehouse.object_file import ObjectFile, Range
 from line_ads_pipeline.warehouse.stored_files import StoredFiles
 
-_BATCH_ROWS = 65_536
+_BATCH_ROWS = 32_768
 _BUFFER_BYTES = 1 << 20
 
 
@@ -56,7 +57,7 @@ def _frames(files: StoredFiles, place: int, columns: list[str]) -> Iterator[pl.D
     ):
         reader.follow(_ranges(parquet.metadata, columns[0]) if len(columns) == 1 else [])
         for batch in parquet.iter_batches(_BATCH_ROWS, columns=columns):
-            yield pl.DataFrame(batch)
+            yield frame_of(batch)
 
 
 def _ranges(metadata: pq.FileMetaData, column: str) -> Iterator[Range]:
@@ -73,7 +74,10 @@ def _arrow_errors_replaced(files: Files) -> Iterator[None]:
     try:
         yield
     except WarehouseError as error:
+        files.take_failure()
         failure = error
+    except UnicodeError:
+        failure = SegmentReadFailed(f"Reading {files.label} failed: a value is not UTF-8. Write it as UTF-8.")
     except (pa.ArrowException, OSError, ValueError, TypeError) as error:
         failure = files.take_failure() or SegmentReadFailed(
             f"Reading {files.label} (is it a whole Parquet file?) failed in Arrow: {type(error).__name__}. Write the "

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from line_ads_pipeline.warehouse.dialect import (
     NO_DIGEST,
@@ -95,11 +95,14 @@ class PostgreSQL(Dialect):
             ValueError: The URL is malformed.
         """
         parts = urlsplit(url)
+        if not url.startswith(f"{parts.scheme}://") or parts.fragment:
+            raise ValueError
         given = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
         query = "&".join(
             f"{key}={quote(value, safe='')}" for key, value in {**_MANNERS, **given, **_ENCODING}.items()
         )
-        return cls(urlunsplit(parts._replace(scheme="postgresql", query=query)))
+        # not urlunsplit, which drops the slashes of an empty authority
+        return cls(f"postgresql://{parts.netloc}{parts.path}?{query}")
 
     def connect(self) -> "Connection":
         """Connect; transactions are ours."""

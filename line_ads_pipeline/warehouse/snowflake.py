@@ -16,6 +16,7 @@ from line_ads_pipeline.warehouse.dialect import (
     Form,
     Rows,
 )
+from line_ads_pipeline.warehouse.errors import WarehouseNotFound
 from line_ads_pipeline.warehouse.sql_text import Lexis
 from line_ads_pipeline.warehouse.table_name import Place, TableName
 
@@ -39,6 +40,7 @@ _OPTIONS: Mapping[str, str] = {
 }
 """Parameters of the URL and the driver's options that they set."""
 _MANNERS = {"login_timeout": "30s"}
+_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
 _TYPE = re.compile(r"(?P<name>[A-Z_]+)(?:\((?P<size>\d+)(?:,\s*(?P<scale>\d+))?\))?")
 _TEXTUAL = frozenset({"VARCHAR", "TEXT", "STRING", "CHAR", "CHARACTER"})
 _NUMERIC = frozenset({"NUMBER", "DECIMAL", "NUMERIC", "FIXED"})
@@ -93,12 +95,24 @@ class Snowflake(Dialect):
         return dbapi.connect(db_kwargs=dict(self.options), autocommit=True)
 
     def tables(self, connection: Rows, wanted: TableName) -> tuple[Sequence[Place], str, Sequence[str]]:
-        """Look in the information schema of the database that is meant."""
+        """Look in the information schema of the database that is meant.
+
+        Raises:
+            WarehouseNotFound: That of the URL is not there.
+        """
         [(database, schema)] = connection.rows("SELECT current_database(), current_schema()")
+        if database is None:
+            raise WarehouseNotFound(
+                "Snowflake has no such database, or none that this user may use. Check the database and the role in "
+                "WAREHOUSE_URL, and grant the role USAGE on the database."
+            )
         meant = wanted.parts[0] if len(wanted.parts) > 2 else database  # noqa: PLR2004 - catalogue, schema and name
-        catalog = next((name for name in (database,) if name.casefold() == meant.casefold()), meant)
+        catalog = self.quoted(database)
+        if meant.casefold() != database.casefold():
+            # Snowflake finds a plain name in capitals, as it keeps one that was not quoted.
+            catalog = meant if _PLAIN_NAME.fullmatch(meant) else self.quoted(meant)
         rows = connection.rows(
-            f"SELECT table_catalog, table_schema, table_name FROM {self.quoted(catalog)}.information_schema.tables "  # noqa: S608
+            f"SELECT table_catalog, table_schema, table_name FROM {catalog}.information_schema.tables "  # noqa: S608
             "WHERE table_schema <> 'INFORMATION_SCHEMA'"
         )
         return [(place[0], place[1], place[2]) for place in rows], database, [schema or "PUBLIC"]

@@ -78,7 +78,7 @@ class StoredFiles(Files):
     Attributes:
         store: The bucket, its root.
         pool: Reads ahead; its threads end with this object.
-        failures: What went wrong in reading, since not every reader in between lets our own exceptions through.
+        failures: What was raised to readers, since not every reader in between lets our own exceptions through.
     """
 
     store: "ObjectStore"
@@ -113,12 +113,20 @@ class StoredFiles(Files):
 
     def take_failure(self) -> WarehouseError | None:
         """Give what went wrong in reading, once."""
-        return self.failures.pop() if self.failures else None
+        failure = self.failures[0] if self.failures else None
+        self.failures.clear()
+        return failure
 
     def reader(self, file: int) -> RangeReader:
         """Read an object by ranges, each as it was when it was found."""
         found = self.found[file]
-        return RangeReader(partial(self._fetch, found), size=found.size, pool=self.pool)
+        return RangeReader(
+            partial(self._fetch, found), size=found.size, pool=self.pool, on_failure=self._keep_failure
+        )
+
+    def _keep_failure(self, error: Exception) -> None:
+        if isinstance(error, WarehouseError):
+            self.failures.append(error)
 
     def open(self, file: int) -> BinaryIO:
         """Open an object."""
@@ -129,14 +137,10 @@ class StoredFiles(Files):
         options: GetOptions = {"range": (start, stop)}
         if file.stamp.startswith('"'):
             options["if_match"] = file.stamp
-        try:
-            with _failing_clearly(self.path, moved=("changed", "absent")):
-                data = memoryview(obstore.get(self.store, file.name, options=options).bytes())
-            if len(data) != stop - start:
-                raise changed(self.path)
-        except WarehouseError as failure:
-            self.failures.append(failure)
-            raise
+        with _failing_clearly(self.path, moved=("changed", "absent")):
+            data = memoryview(obstore.get(self.store, file.name, options=options).bytes())
+        if len(data) != stop - start:
+            raise changed(self.path)
         return data
 
 

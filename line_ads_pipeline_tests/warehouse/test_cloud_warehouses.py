@@ -12,12 +12,14 @@ from line_ads_pipeline.warehouse import (
     TableSource,
     Warehouse,
     WarehouseAccessDenied,
+    WarehouseNotFound,
     WarehouseUnreachable,
     bigquery,
     snowflake,
 )
 from line_ads_pipeline.warehouse.dialect import Column
 from line_ads_pipeline.warehouse.location import locate
+from line_ads_pipeline.warehouse.table_name import TableName
 
 ROOT = Path()
 PEOPLE = TableSource("people")
@@ -117,6 +119,36 @@ class TestSnowflake:
     )
     def test_types(self, kind, column):
         assert snowflake.column_of("x", kind) == column
+
+    @pytest.mark.parametrize(
+        ("table", "asked"),
+        [
+            ("vip", '"Crm".information_schema'),
+            ("crm.marts.vip", '"Crm".information_schema'),
+            ("other.marts.vip", "FROM other.information_schema"),
+            ('"other db".marts.vip', '"other db".information_schema'),
+            ('"a""b".marts.vip', '"a""b".information_schema'),
+        ],
+    )
+    def test_another_database_is_found_as_snowflake_finds_plain_names(self, table, asked):
+        statements = []
+
+        class Session:
+            def rows(self, statement):
+                statements.append(statement)
+                return [("Crm", None)] if "current_database" in statement else [("OTHER", "MARTS", "VIP")]
+
+        there = locate("snowflake://me@acme/Crm", root=ROOT).tables(Session(), TableName.of(table))
+        assert there == ([("OTHER", "MARTS", "VIP")], "Crm", ["PUBLIC"])
+        assert asked in statements[-1]
+
+    def test_a_database_that_is_not_there_is_told(self):
+        class Session:
+            def rows(self, _):
+                return [(None, None)]
+
+        with pytest.raises(WarehouseNotFound, match="Check the database and the role"):
+            locate("snowflake://me@acme/crm", root=ROOT).tables(Session(), TableName.of("vip"))
 
 
 class TestBigQuery:

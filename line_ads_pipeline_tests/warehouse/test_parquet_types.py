@@ -1,7 +1,10 @@
 """What becomes of the types that Parquet has, in a file of this machine and in an object store alike."""
 
+import datetime as dt
 import uuid
+from decimal import Decimal
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -42,9 +45,11 @@ def write(request, root):
         (pa.array([["a", "b"], ["c"]]), ["a", "b", "c"]),
         (pa.array([["a", None, ""], [], None, [None]]), ["a", None, "", None, None, None]),
         (pa.array([[1, 2], None], pa.list_(pa.int64())), [1, 2, None]),
+        (pa.array([[Decimal(1), None]], pa.list_(pa.decimal128(20, 0))), [1, None]),
         (pa.array([["a", "b"], None], pa.list_(pa.string(), 2)), ["a", "b", None]),
         (pa.array([["a", "b"], None], pa.large_list(pa.string())), ["a", "b", None]),
         (pa.array([], pa.list_(pa.string())), []),
+        (pa.array([None, []], pa.list_(pa.null())), [None, None]),
         (pa.nulls(2), [None, None]),
     ],
     ids=[
@@ -60,9 +65,11 @@ def write(request, root):
         "lists",
         "lists with and without elements",
         "lists of integers",
+        "lists of whole decimals",
         "lists of fixed size",
         "large lists",
         "no lists at all",
+        "lists of nothing",
         "nothing but NULL",
     ],
 )
@@ -83,6 +90,11 @@ def test_reads(files, write, column, expected, keep):
         (pa.array([[["ann@x"]]]), "List of List"),
         (pa.array([[{"email": "ann@x"}]]), "List of Struct"),
         (pa.array([[b"\xab" * 32]]), "List of Binary"),
+        (pa.array([[0.5]]), "List of Float64"),
+        (pa.array([[0.5]], pa.list_(pa.float32(), 1)), "(List|Array) of Float32"),
+        (pa.array([[True]]), "List of Boolean"),
+        (pa.array([[dt.date(2026, 11, 22)]]), "List of Date"),
+        (pa.array([[Decimal("1.5")]]), "List of Decimal"),
         (extension(pa.json_(), ['{"email": "ann@x"}']), "JSON"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -105,6 +117,42 @@ def test_bytes_that_are_no_digests_are_refused_when_they_are_described(files, wr
     source = write(pa.array([b"\xab" * 32, value]))
     with pytest.raises(UnsupportedColumn, match="bytes that are not the 32 of a SHA-256 digest"):
         files.describe(source, identifier_columns=["ifa"])
+
+
+ENUM = pl.Enum(["planted", "rose"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "shown"),
+    [
+        (ENUM, "planted", "Enum"),
+        (pl.Categorical(), "planted", "Categorical"),
+        (pl.List(ENUM), ["planted"], "List(Enum)"),
+        (pl.Array(pl.Array(ENUM, 1), 2), [["planted"], ["rose"]], "Array(Array(Enum, 1), 2)"),
+        (pl.Struct({"e": ENUM, "n": pl.Int8}), {"e": "planted"}, "Struct(e: Enum, n: Int8)"),
+        (
+            pl.List(pl.Struct({"a": pl.Struct({"e": pl.List(ENUM)})})),
+            [{"a": {"e": ["planted"]}}],
+            "List(Struct(a: Struct(e: List(Enum))))",
+        ),
+        (pl.Struct({"ann@example.jp": pl.String}), {}, "Struct((column 1): String)"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_types_name_holds_no_values(files, root, kind, value, shown):
+    pl.DataFrame({"email": ["a"], "more": [value]}, schema={"email": pl.String, "more": kind}).write_parquet(
+        root / "people.parquet"
+    )
+    found = files.describe(FileSource("people.parquet"), identifier_columns=["email"])
+    assert dict(found.columns)["more"] == shown
+
+
+def test_an_enum_is_read_whatever_its_members_are_called(files, root):
+    kind = pl.Enum(["json"])
+    pl.DataFrame({"email": ["json"]}, schema={"email": kind}).write_parquet(root / "people.parquet")
+    source = FileSource("people.parquet")
+    assert files.describe(source, identifier_columns=["email"]).row_count == 1
+    assert files.scan(source, "email").collect().to_series().to_list() == ["json"]
 
 
 def test_a_column_named_like_a_path_into_another(files, root):

@@ -344,7 +344,8 @@ class TestQueries:
             ("SELECT emial FROM marts.vip_customers", "not there .SQLSTATE 42703"),
             ("SELECT 1 FROM nowhere", "not there .SQLSTATE 42P01"),
             ("SELECT 1 AS email FRM a b c", "SQL is wrong .SQLSTATE 42601"),
-            ("SELECT :day AS email", "SQL is wrong .SQLSTATE 42601"),
+            ("SELECT a[1 : :day] AS email FROM (SELECT 1) AS a", "SQL is wrong .SQLSTATE 42601"),
+            ("SELECT :day AS email", "has parameters .*:run_date is the run date"),
             ("SELECT $1 AS email", "SQLSTATE"),
         ],
     )
@@ -413,6 +414,19 @@ class TestConnecting:
         ):
             described(warehouse, VIP)
         assert_clean(raised.value, "hunter2")
+
+    @pytest.mark.parametrize("scheme", ["postgresql", "postgres"])
+    def test_a_url_without_an_authority(self, cluster, crm, tmp_path, scheme):
+        assert crm
+        url = f"{scheme}:///crm?host={cluster.folder}&user=tester&password={PASSWORD}"
+        with Warehouse(url, root=tmp_path) as warehouse:
+            assert described(warehouse, VIP).row_count == 3
+
+    @pytest.mark.parametrize("url", ["postgresql:crm", "postgresql://me:hun#ter2@db.invalid/crm"])
+    def test_a_malformed_url_is_not_tried(self, tmp_path, url):
+        with pytest.raises(UnsupportedWarehouse, match=r"malformed .* percent-encoded") as raised:
+            Warehouse(url, root=tmp_path)
+        assert_clean(raised.value, "hun", "ter2")
 
     def test_postgres_is_another_name_of_the_scheme(self, crm, tmp_path):
         with Warehouse(crm.replace("postgresql:", "postgres:"), root=tmp_path) as warehouse:

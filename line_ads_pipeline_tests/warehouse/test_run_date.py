@@ -1,5 +1,7 @@
 """`:run_date` in a query becomes a date where it is a parameter, and nowhere else."""
 
+import re
+
 import duckdb
 import pytest
 from hypothesis import given
@@ -54,6 +56,7 @@ PIECES = st.lists(
         "SELECT f({}, x)",
         "SELECT ARRAY [{}, 1]",
         "SELECT ',', {} -- :run_date\n, {}",
+        "SELECT profile ? 'a', {}",
         "{}",
     ],
 )
@@ -62,6 +65,29 @@ def test_a_parameter_becomes_a_date(query, lexis):
     assert with_run_date(query.replace("{}", ":run_date"), DAY, lexis=lexis) == query.replace(
         "{}", f"DATE '{DAY}'"
     )
+    assert with_run_date(query.replace("{}", ":Run_DATE"), DAY, lexis=lexis) == with_run_date(
+        query.replace("{}", ":run_date"), DAY, lexis=lexis
+    )
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT :rundate",
+        "SELECT x FROM t WHERE day = :run_dates",
+        "SELECT f(1,:day) FROM t",
+        "SELECT f(:run_date, :day)",
+        "SELECT x FROM t WHERE day > /* here */ :day AND y",
+        "SELECT ? AS email",
+        "SELECT x FROM t WHERE a=?",
+        "SELECT x FROM t WHERE a BETWEEN ? AND ?",
+        "SELECT x FROM t WHERE a IN (?, 1)",
+    ],
+)
+@any_lexis
+def test_another_parameter_is_refused(query, lexis):
+    with pytest.raises(QueryFailed, match=r"has parameters .* :run_date is the run date"):
+        with_run_date(query, DAY, lexis=lexis)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +100,11 @@ def test_a_parameter_becomes_a_date(query, lexis):
         ("PostgreSQL", "SELECT 1 -- :run_date\n/* :run_date /* x */ :run_date */"),
         ("PostgreSQL", "SELECT x::run_date, x :: run_date"),
         ("PostgreSQL", "SELECT a[1:run_date], a[:run_date], a[i :run_date], f(x)[:run_date]"),
-        ("PostgreSQL", "SELECT :run_dates, :run_date_2, :RUN_DATE, : run_date, x := :other"),
+        ("PostgreSQL", "SELECT : run_date, x := :other, a[(1):n], a[1:-:n], a[:n], a[1 : n]"),
+        ("PostgreSQL", "SELECT a ? 'b', a ?| array['b'], (a) ?& b, a @? '$.b', ?- c, ?| c, a ?-| b, a ?# b"),
+        ("PostgreSQL", "SELECT x =? y, ':day', \"a ? b\", '(?)' -- = :day ?\n"),
+        ("Snowflake", "SELECT p:in:day, p :a, $1:a, f(p):a, p[0]:a, p:a::date FROM t"),
+        ("SQLite", "SELECT [?], [a = :day]"),
         ("Snowflake", "SELECT profile:run_date, t.profile:run_date.x, \"P\":run_date, p['a']:run_date"),
         ("Snowflake", r"SELECT 'it\'s :run_date', $$ :run_date $$ // :run_date"),
         ("BigQuery", "SELECT \"a :run_date\", `x:run_date`, ''' ' :run_date ''' # :run_date"),
@@ -131,7 +161,11 @@ def test_the_tokens_together_are_the_text(lexis, sql):
 @any_lexis
 @given(sql=PIECES)
 def test_what_is_not_a_parameter_is_never_changed(lexis, sql):
-    dated = with_run_date(sql, DAY, lexis=lexis)
+    try:
+        dated = with_run_date(sql, DAY, lexis=lexis)
+    except QueryFailed:
+        assert re.search(r":\w|\?", sql)
+        return
     assert dated.replace(f"DATE '{DAY}'", ":run_date") == sql
     assert len(dated) - len(sql) <= sql.count(":run_date") * 8
 

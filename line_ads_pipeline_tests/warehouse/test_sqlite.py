@@ -7,6 +7,7 @@ from contextlib import closing
 
 import polars as pl
 import pytest
+from adbc_driver_manager import ProgrammingError
 
 from line_ads_pipeline.warehouse import (
     QueryFailed,
@@ -20,6 +21,8 @@ from line_ads_pipeline.warehouse import (
     WarehouseNotFound,
     WarehouseUnreadable,
 )
+from line_ads_pipeline.warehouse.adbc_database import AdbcDatabase, Session
+from line_ads_pipeline.warehouse.sqlite import SQLite
 
 ROWS = 50_000
 PEOPLE = TableSource("people")
@@ -172,6 +175,21 @@ def test_the_run_date_is_text_as_sqlite_keeps_dates(warehouse):
     assert values(warehouse, source) == ["2026-02-28"]
     with pytest.raises(QueryFailed, match="run date"):
         described(warehouse, QuerySource("SELECT :run_date AS email"))
+
+
+@pytest.mark.parametrize("query", ["SELECT :rundate AS email", "SELECT 1 AS email WHERE 1 = ?"])
+def test_a_parameter_that_is_none_is_told(warehouse, query):
+    with pytest.raises(QueryFailed, match=":run_date is the run date"):
+        described(warehouse, QuerySource(query, "2026-03-01"))
+
+
+def test_a_session_that_comes_back_to_a_closed_database_is_closed(database):
+    lender = AdbcDatabase(SQLite(database))
+    late = Session(SQLite(database).connect(), SQLite(database))
+    lender.close()
+    lender.give_back(late, clean=True)
+    with pytest.raises(ProgrammingError):
+        late.rows("SELECT 1")
 
 
 def test_a_file_that_is_not_there_is_not_created(tmp_path):

@@ -24,7 +24,9 @@ from line_ads_pipeline.warehouse import (
     WarehouseError,
     WarehouseUnreachable,
 )
+from line_ads_pipeline.warehouse.duckdb_segment import DuckDBConnection
 from line_ads_pipeline.warehouse.local_files import LocalFiles
+from line_ads_pipeline.warehouse.segment import Marker
 from line_ads_pipeline.warehouse.stored_files import StoredFiles
 
 KINDS = ["parquet", "csv", "ndjson"]
@@ -393,6 +395,55 @@ READER = r"""
                 size = warehouse.scan(source, "email").select(length).collect(engine="streaming").item()
     print(size, memory("HWM") - before)
 """
+
+
+class TestFailuresOfReadingAhead:
+    """A block that nobody waited for explains nothing that goes wrong later."""
+
+    @pytest.fixture
+    def stored(self, put, monkeypatch):
+        """Nine MiB, of which the second block of four cannot be fetched."""
+        files = StoredFiles.find(put(bytes(9 << 20), "people.csv"))
+        get = obstore.get
+
+        def fail(store, name, *, options):
+            if options["range"][0] == 4 << 20:
+                raise OSError("planted")
+            return get(store, name, options=options)
+
+        monkeypatch.setattr(obstore, "get", fail)
+        return files
+
+    def test_one_that_is_forgotten(self, stored):
+        reader = stored.reader(0)
+        reader.follow([(0, 9 << 20)])
+        assert reader.read_at(0, 10) == bytes(10)
+        stored.pool.shutdown(wait=True)
+        reader.close()
+        assert stored.take_failure() is None
+
+    def test_one_that_is_raised_is_given_once_however_many_saw_it(self, stored):
+        for _ in range(2):
+            with pytest.raises(SegmentReadFailed, match="does not answer as it should"):
+                stored.reader(0).read_at(4 << 20, 10)
+        assert isinstance(stored.take_failure(), SegmentReadFailed)
+        assert stored.take_failure() is None
+
+
+def test_objects_are_mounted_once(files, put, monkeypatch):
+    mounted = []
+    mount = DuckDBConnection.mount
+    monkeypatch.setattr(
+        DuckDBConnection,
+        "mount",
+        lambda connection, filesystem: mounted.append(mount(connection, filesystem)),
+    )
+    source = FileSource(put(content(PEOPLE, "ndjson"), "people.ndjson"))
+    segment = files._segment(source, files._open_connections())
+    for _ in range(3):
+        assert segment.measure("email", marker=Marker("email", "string", "newest")).row_count == 3
+        assert segment.scan("email").collect().height == 3
+    assert len(mounted) == 1
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from /proc")

@@ -450,6 +450,7 @@ SYNC_ERRORS = [
     AudienceUnusable(LISTED, given_by_id=True),
     NoValidIdentifiers(rows=0),
     NoValidIdentifiers(rows=971, may_delete=True),
+    NoValidIdentifiers(rows=971, held_back=971, may_delete=True),
     OlderThanConfirmed("2971-01-01", "2971-01-02", mode="mirror"),
     SeveralAudiences(NAME, [LISTED] * 971),
     UploadJobFailed(**CHUNK, audience_id=AUDIENCE, failed_type=WHY),

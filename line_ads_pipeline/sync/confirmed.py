@@ -20,7 +20,8 @@ class Confirmed:
         audience_id: Which audience; None where it was deleted, or is not known.
         sync_id: Of the sync that brought them there.
         replaced_at: When the latest full replace of a mirror began; with a time zone.
-        sent: All that confirmed syncs have sent, where that is kept.
+        sent: All that confirmed syncs have certainly sent, where that is kept: not that of which LINE processed another
+            number than was sent.
     """
 
     partition: str
@@ -41,7 +42,7 @@ class Confirmed:
             audience_id=sync.audience_id,
             sync_id=sync.id,
             replaced_at=sync.extent.replaced_at,
-            sent=sync.extent.sent,
+            sent=sync.extent.sent if sync.is_processed_as_sent else sync.extent.sent_before,
         )
 
     def to_document(self) -> dict[str, Any]:

@@ -96,18 +96,24 @@ class NoValidIdentifiers(GuardrailsStopped):
     def __init__(
         self, *, rows: int, held_back: int = 0, may_delete: bool = False, findings: Sequence[Finding] = ()
     ) -> None:
-        found = (
-            f"all {held_back:,} of the source segment have opted out (source.exclude)"
-            if held_back
-            else f"the source segment has {rows:,} rows, none with one"
-            if rows
-            else "the source segment has no rows"
-        )
+        if held_back:
+            found = f"all {held_back:,} of the source segment have opted out (source.exclude)"
+            remedy = "Check the table or query of source.exclude."
+            deletion = "If all of them have opted out, when_empty: delete_audience deletes the audience."
+        else:
+            found = (
+                f"the source segment has {rows:,} rows, none with one"
+                if rows
+                else "the source segment has no rows"
+            )
+            remedy = (
+                "Check the table or query, the identifier column and its type; the metadata of hashed_identifiers "
+                "counts the rows skipped by reason."
+            )
+            deletion = "If nobody is to be left, set when_empty: delete_audience."
         super().__init__(
             findings,
-            message=f"no valid identifiers: {found}. Nothing was sent. Check the table or query, the identifier column "
-            "and its type; the metadata of hashed_identifiers counts the rows skipped by reason."
-            + (" If nobody is to be left, set when_empty: delete_audience." if may_delete else ""),
+            message=f"no valid identifiers: {found}. Nothing was sent. {remedy}{f' {deletion}' if may_delete else ''}",
         )
 
 

@@ -72,7 +72,7 @@ class Increments:
         doubt = next(
             chain(
                 self._doubts(confirmed, mode, audience, jobs),
-                self._doubts_of_mirror(confirmed) if mode == "mirror" else (),
+                self._doubts_of_mirror(confirmed) if mode == "mirror" else self._doubts_of_add(confirmed),
                 self._obstacles(held, snapshot, mode),
             ),
             None,
@@ -82,7 +82,7 @@ class Increments:
         increment = self.records.write_difference(snapshot, without=held)
         if mode == "add":
             sent = self.records.write_union(held, increment) if increment.count else held
-            return Extent(increment=increment, built_on=confirmed.sync_id, sent=sent)
+            return Extent(increment=increment, built_on=confirmed.sync_id, sent=sent, sent_before=held)
         if snapshot.count - increment.count < held.count:
             return self.everything(snapshot, mode=mode, reason=_SOMEBODY_LEFT)
         return Extent(increment=increment, built_on=confirmed.sync_id, replaced_at=confirmed.replaced_at)
@@ -127,15 +127,24 @@ class Increments:
 
     def _doubts_of_mirror(self, confirmed: Confirmed) -> Iterator[str]:
         """Why it may not hold exactly that, or has to be sent once more."""
-        sync = self.records.sync(confirmed.sync_id)
         if confirmed.mode != "mirror":
             yield "the last confirmed sync was an add"
-        if sync is None or any(chunk.processed not in {None, chunk.count} for chunk in sync.chunks):
-            yield "LINE processed another number of identifiers than were sent last"
+        yield from self._doubts_of_count(confirmed)
         if confirmed.replaced_at is None:
             yield "when all was replaced last is not known"
         elif not timedelta() <= self.now() - confirmed.replaced_at < self.full_replace_every:
             yield f"all was replaced last at {confirmed.replaced_at:%Y-%m-%d %H:%M} UTC (full_replace_every)"
+
+    def _doubts_of_add(self, confirmed: Confirmed) -> Iterator[str]:
+        """Why it may not hold even that; what is kept of all that was sent is certain already."""
+        if confirmed.sent is None:
+            yield from self._doubts_of_count(confirmed)
+
+    def _doubts_of_count(self, confirmed: Confirmed) -> Iterator[str]:
+        """Why some of what was sent last may be missing."""
+        sync = self.records.sync(confirmed.sync_id)
+        if sync is None or not sync.is_processed_as_sent:
+            yield "LINE processed another number of identifiers than were sent last"
 
     def _is_latest(self, confirmed: Sync, mode: SyncMode) -> bool:
         """Whether nothing that a later sync may have sent changes what the confirmed one says."""

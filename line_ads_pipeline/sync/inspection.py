@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from line_ads_pipeline.line_ads import CustomAudience, UploadJob
 from line_ads_pipeline.store import Snapshot, SnapshotNotFound
@@ -70,14 +70,25 @@ class Inspection:
                 at_most=self.limits.max_shrink,
             )
         else:
-            deleted = "Nobody is left: the audience is deleted (when_empty: delete_audience)."
-            if tally.rows > 0:  # a join that broke gives rows of NULLs: that is not nobody
+            why = f", as all {tally.held_back:,} have opted out" if tally.held_back else ""
+            deleted = f"Nobody is left{why}: the audience is deleted (when_empty: delete_audience)."
+            if tally.rows > 0 == tally.held_back:  # a join that broke gives rows of NULLs: that is not nobody
                 yield identifiers_finding(snapshot, tally, at_least=self.at_least)
             else:
                 yield Finding(check="min_identifiers", verdict="warning", message=deleted)
             yield Finding(check="max_shrink", verdict="warning", message=deleted)
         is_new = audience is None
         yield foreign_finding(self.foreign_jobs(audience, jobs), is_new=is_new)
+
+    def opt_outs_finding(self, before: Snapshot, left: Snapshot, *, partition: str) -> Finding:
+        """Whether a mirror may do without those of its snapshot who have opted out since it was made."""
+        shrinkage = Shrinkage(was=before.count, left=before.count - left.count, since=f"run date {partition}")
+        finding = shrink_finding(shrinkage, now=left.count, at_most=self.limits.max_shrink)
+        return (
+            finding
+            if left.count >= max(1, self.limits.min_identifiers)
+            else replace(finding, verdict="stopped")
+        )
 
     def _shrinkage(self, snapshot: Snapshot, audience: CustomAudience | None) -> Shrinkage | None:
         """What the mirror takes away; exact where the last confirmed snapshot is known."""

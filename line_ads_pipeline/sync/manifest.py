@@ -67,6 +67,7 @@ class Extent:
         built_on: The confirmed sync to whose members the increment is added.
         replaced_at: When the latest full replace began, of a mirror; with a time zone.
         sent: All that confirmed syncs will have sent when this one is confirmed too, where that is kept: of an add.
+        sent_before: What of that was sent before this one, where that is known.
         reason: Why all is sent, where increments are wanted.
     """
 
@@ -74,6 +75,7 @@ class Extent:
     built_on: str | None = None
     replaced_at: datetime | None = None
     sent: Snapshot | None = None
+    sent_before: Snapshot | None = None
     reason: str | None = None
 
     def to_document(self) -> dict[str, Any]:
@@ -82,16 +84,18 @@ class Extent:
             "increment": self.increment and self.increment.to_document(),
             "replaced_at": self.replaced_at and self.replaced_at.isoformat(),
             "sent": self.sent and self.sent.to_document(),
+            "sent_before": self.sent_before and self.sent_before.to_document(),
         }
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
-        """Read what `to_document` wrote."""
+        """Read what `to_document` wrote, also where it knew fewer fields."""
         return cls(
             increment=read_snapshot(document["increment"]),
             built_on=document["built_on"],
             replaced_at=read_moment(document["replaced_at"]),
             sent=read_snapshot(document["sent"]),
+            sent_before=read_snapshot(document.get("sent_before")),
             reason=document["reason"],
         )
 
@@ -170,7 +174,9 @@ class Sync:
     @property
     def needed_snapshots(self) -> list[Snapshot]:
         """What must stay in the store until it has ended."""
-        return [each for each in (self.snapshot, self.extent.increment, self.extent.sent) if each is not None]
+        extent = self.extent
+        snapshots = (self.snapshot, extent.increment, extent.sent, extent.sent_before)
+        return [each for each in snapshots if each is not None]
 
     @property
     def accounted_job_ids(self) -> set[str]:
@@ -181,6 +187,16 @@ class Sync:
     def is_finished(self) -> bool:
         """LINE has processed all of it."""
         return all(chunk.state == "finished" for chunk in self.chunks)
+
+    @property
+    def is_done(self) -> bool:
+        """LINE has processed all of it, and nothing has to be sent again."""
+        return self.is_finished and not self.replaced
+
+    @property
+    def is_processed_as_sent(self) -> bool:
+        """LINE says of no chunk that it processed another number of identifiers than were sent."""
+        return all(chunk.processed in {None, chunk.count} for chunk in self.chunks)
 
     @property
     def would_replace(self) -> bool:

@@ -14,6 +14,9 @@ from line_ads_pipeline.sync.manifest import Sync
 KEPT_FOR = timedelta(days=30)
 KEPT_AT_LEAST = 3
 
+_UNLISTED_FOR = timedelta(minutes=15)
+"""How long a process may take at most between two steps: a snapshot is made, and listed as made."""
+
 _LOOKED_BACK = (
     40  # run dates: enough, as every run prunes, and a bound for stores where each look is a request
 )
@@ -180,10 +183,11 @@ class AudienceRecords:
     def prune(self, current: Snapshot) -> None:
         """Remove the snapshots that nothing needs any more.
 
-        The current one stays, as do the last confirmed one, all that was ever sent, and those of an unfinished sync and
-        a hold. Of the others, what was made of snapshots goes at once if the lease is held, digests stay for 30 days, the newest three run
-        dates longer; plain mobile ad ids, being personal data as they are, go at once but for the newest run date's,
-        also those from before the identifier type was changed.
+        The current one stays, as do the last confirmed one, all that was ever sent, those of an unfinished sync and a
+        hold, and who has opted out by the newest run date. Of the others, what was made of snapshots goes at once if
+        the lease is held, digests stay for 30 days, the newest three run dates longer; plain mobile ad ids, being
+        personal data as they are, go at once but for the newest run date's, also those from before the identifier
+        type was changed; without the lease not what no run date has and was written a moment ago.
         """
         confirmed, running, hold = self.read("confirmed"), self.running_sync(), self.hold()
         needed = {current.digest}
@@ -193,17 +197,19 @@ class AudienceRecords:
         needed |= {hold.snapshot.digest} if hold else set()
 
         run_dates = sorted(self.store.list_documents("audiences", self.audience, "partitions"))
-        snapshots = [
-            Snapshot.from_document(kept["snapshot"])
-            for *_, run_date in run_dates[-_LOOKED_BACK:]
-            if (kept := self.read("partitions", run_date))
+        documents = [
+            kept for *_, run_date in run_dates[-_LOOKED_BACK:] if (kept := self.read("partitions", run_date))
         ]
+        snapshots = [Snapshot.from_document(kept["snapshot"]) for kept in documents]
+        opted_out = [kept.get("tally", {}).get("opted_out") for kept in documents]
         needed |= {snapshot.digest for snapshot in snapshots[-1:]}
+        needed |= {each["digest"] for each in opted_out[-1:] if each}
+        named = {snapshot.digest for snapshot in snapshots} | {each["digest"] for each in opted_out if each}
         now = datetime.now(UTC)
         derived = self._derived_digests()
         if self.lease is None:  # a sync may be about to write down that it needs them
             needed |= derived
-        obsolete = derived - needed - {snapshot.digest for snapshot in snapshots}
+        obsolete = derived - needed - named
         if obsolete:
             self.store.prune_snapshots(self.audience, keep=(), older_than=now, among=obsolete)
             self.write({"digests": sorted(derived - obsolete)}, "derived")
@@ -212,4 +218,9 @@ class AudienceRecords:
             self.store.prune_snapshots(self.audience, keep=needed | recent, older_than=now - KEPT_FOR)
         else:
             digests = {snapshot.digest for snapshot in snapshots if snapshot.record_width == DIGEST_WIDTH}
-            self.store.prune_snapshots(self.audience, keep=needed | digests, older_than=now)
+            keep = needed | digests
+            if self.lease is None:
+                # what no run date has may just have been made by whoever holds it, and not be listed yet
+                self.store.prune_snapshots(self.audience, keep=keep, older_than=now, among=named)
+                now -= _UNLISTED_FOR
+            self.store.prune_snapshots(self.audience, keep=keep, older_than=now)

@@ -20,6 +20,8 @@ class SyncRequest:
         rollback: Send it although a newer run date was sent, and hold the audience there.
         release_hold: Send although the audience is on hold.
         recreate_audience: Make a new audience when the recorded one is gone, expired or failed.
+        opted_out: Those who have opted out by what is known now, in the store; none of them is in `snapshot`, and none of
+            what an earlier run left unsent is sent to them. None where nobody is to be left out.
     """
 
     snapshot: Snapshot
@@ -29,6 +31,7 @@ class SyncRequest:
     rollback: bool = False
     release_hold: bool = False
     recreate_audience: bool = False
+    opted_out: Snapshot | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -181,10 +181,10 @@ class Synchroniser:
             unfinished.partition = request.partition
             return self._result(self._carry_out(unfinished), resumed=True, findings=own)
         elif unfinished is not None and self.mode == "add":
-            self._finish_first(unfinished, audience, same_name)
-            audience, same_name = self._lookup.find(None)
-        elif unfinished is not None and sends_nobody:
-            self._complete(unfinished, audience)
+            if self._finish_first(unfinished, request, audience, same_name):
+                audience, same_name = self._lookup.find(None)
+        elif unfinished is not None and sends_nobody and not request.rollback:
+            self._complete(unfinished, request, audience)
         return (
             self._sent_nobody(request, own)
             if sends_nobody
@@ -276,7 +276,7 @@ class Synchroniser:
         elif request.release_hold:
             message = f"The hold at the run date {hold.partition} is released."
         else:
-            self._complete_rollback(hold, unfinished)
+            self._complete_rollback(hold, unfinished, request)
             raise OnHold(hold)
         return Finding(check="hold", verdict="warning", message=message)
 
@@ -293,8 +293,11 @@ class Synchroniser:
         if partition < newest:
             raise OlderThanConfirmed(partition, newest, mode=self.mode)
 
-    def _complete_rollback(self, hold: Hold, unfinished: Sync | None) -> None:
-        """Bring the audience to where it is held, if the run that was to do so did not come to its end."""
+    def _complete_rollback(self, hold: Hold, unfinished: Sync | None, request: SyncRequest) -> None:
+        """Bring the audience to where it is held, if the run that was to do so did not come to its end.
+
+        Who has opted out since is left out, and then the audience is held without them.
+        """
         confirmed = self.records.confirmed(self.destination)
         if unfinished is None and (confirmed is None or hold.is_reached_by(confirmed)):
             return
@@ -311,12 +314,52 @@ class Synchroniser:
         if hold.snapshot.count == 0:
             self._lookup.delete(audience, hold.snapshot, hold.partition)
             return
-        if unfinished is not None and self._goes_on(unfinished, hold.snapshot, audience):
+        goes_on = unfinished is not None and self._goes_on(unfinished, hold.snapshot, audience)
+        people = self._wanted_still(hold.snapshot, hold.partition, request)
+        if unfinished is not None and goes_on and (people == hold.snapshot or unfinished.is_done):
             unfinished.partition = hold.partition
             sync = unfinished
+        elif self._may_replace(hold.snapshot, people, hold.partition, audience, jobs):
+            if people != hold.snapshot:
+                self.records.set_hold(replace(hold, snapshot=people))
+            sync = self._begin(people, hold.partition, "mirror", audience, jobs, same_name)
         else:
-            sync = self._begin(hold.snapshot, hold.partition, "mirror", audience, jobs, same_name)
+            return
         self._carry_out(sync)
+
+    def _wanted_still(self, snapshot: Snapshot, partition: str, request: SyncRequest) -> Snapshot:
+        """Those of an earlier snapshot who have not opted out by what the run knows; the snapshot itself if all.
+
+        Raises:
+            SnapshotNotFound: One of them, or who has opted out, is not in the store.
+        """
+        if request.opted_out is None:
+            return snapshot
+        left = self.records.store.count_common(self.records.audience, snapshot, request.opted_out)
+        if left == 0:
+            return snapshot
+        _log.warning("%s people of run date %s have opted out since", f"{left:,}", partition)
+        return self.records.write_difference(snapshot, without=request.opted_out)
+
+    def _may_replace(
+        self,
+        before: Snapshot,
+        people: Snapshot,
+        partition: str,
+        audience: CustomAudience | None,
+        jobs: Sequence[UploadJob],
+    ) -> bool:
+        """Whether a full replace may bring those who are left of a snapshot, when others of it have opted out."""
+        if people == before:
+            return True
+        finding = self._inspection.opt_outs_finding(before, people, partition=partition)
+        if finding.verdict == "stopped":
+            _log.warning("what is left of run date %s is not sent: %s", partition, finding.message)
+        elif self._inspection.foreign_jobs(audience, jobs):
+            _log.warning("run date %s is not sent, since others have uploaded to the audience", partition)
+        else:
+            return True
+        return False
 
     def _sends_nobody(self, request: SyncRequest) -> bool:
         """Nobody is no file; only a mirror may do something else about it."""
@@ -373,22 +416,48 @@ class Synchroniser:
         unfinished.known_job_ids = list(dict.fromkeys([*unfinished.known_job_ids, *(job.id for job in jobs)]))
 
     def _finish_first(
-        self, unfinished: Sync, audience: CustomAudience | None, same_name: tuple[str, ...]
-    ) -> None:
-        """Send what an earlier sync left unsent: an add leaves nobody out, and neither does what comes before it."""
+        self,
+        unfinished: Sync,
+        request: SyncRequest,
+        audience: CustomAudience | None,
+        same_name: tuple[str, ...],
+    ) -> bool:
+        """Send what an earlier sync left unsent: an add leaves nobody out, and neither does what comes before it.
+
+        But for those who have opted out since: the others are sent by a sync of their own then.
+
+        Returns:
+            Whether it was tried; not if nobody is left, or those who are left are just who the run asks for.
+        """
         _log.info("sync %s of an earlier snapshot is finished first", unfinished.id)
+        snapshot, store = unfinished.snapshot, self.records.store
+        is_there = unfinished.audience_id == (audience.id if audience else None)
         try:
-            if unfinished.audience_id == (audience.id if audience else None):
-                self._carry_out(unfinished, wait=True)
-                return
-            jobs = self._uploader.wait_until_idle(audience.id) if audience else ()
-            again = self._begin(
-                unfinished.snapshot, unfinished.partition, unfinished.mode, audience, jobs, same_name
+            people = (
+                snapshot
+                if is_there and unfinished.is_done
+                else self._wanted_still(snapshot, unfinished.partition, request)
             )
+            can_go_on = unfinished.is_done or store.holds(self.records.audience, unfinished.payload)
+            if is_there and people == snapshot and can_go_on:
+                self._carry_out(unfinished, wait=True)
+                return True
+            if people.count == 0:
+                self.records.conclude(unfinished, "superseded")
+                return False
+            if people == request.snapshot:
+                return False
+            mode = unfinished.mode if people == snapshot else self.mode
+            jobs = self._uploader.wait_until_idle(audience.id) if audience else ()
+            extent = self._increments.of(people, mode=mode, audience=audience, jobs=jobs)
+            again = self._begin(people, unfinished.partition, mode, audience, jobs, same_name, extent=extent)
             self._carry_out(again, wait=True)
         except SnapshotNotFound as error:
+            if store.holds(self.records.audience, snapshot):  # so it is not known who has opted out
+                raise
             _log.warning("the people of run date %s cannot be sent any more: %s", unfinished.partition, error)
             self.records.conclude(unfinished, "superseded")
+        return True
 
     def _guard(
         self,
@@ -411,23 +480,32 @@ class Synchroniser:
         unfinished = self.records.unfinished_sync(self.destination)
         given_up = request.rollback or "unfinished_sync" in request.override
         if unfinished is not None and not given_up and unfinished.snapshot != request.snapshot:
-            self._complete(unfinished, audience)
+            self._complete(unfinished, request, audience)
         raise GuardrailsStopped([*own, *findings])
 
-    def _complete(self, unfinished: Sync, audience: CustomAudience | None) -> None:
+    def _complete(self, unfinished: Sync, request: SyncRequest, audience: CustomAudience | None) -> None:
         """Finish what passed its own guardrails, when nothing may take its place: no audience is left half sent.
 
-        Not if that would remove what others have uploaded since.
+        Not if that would remove what others have uploaded since; and without those who have opted out since.
         """
-        if not unfinished.is_under_way:
+        latest = self.records.latest_sync_to(self.destination)
+        is_half_sent = unfinished.is_under_way or (latest is not None and latest.state != "confirmed")
+        if not is_half_sent:
             return
         jobs = self._uploader.wait_until_idle(audience.id) if audience else ()
         if would_wipe(unfinished, jobs) and self._inspection.foreign_jobs(audience, jobs):
             _log.warning("sync %s is not finished, since others have uploaded to the audience", unfinished.id)
             return
         _log.warning("sync %s of run date %s is finished first", unfinished.id, unfinished.partition)
+        snapshot, partition, mode = unfinished.snapshot, unfinished.partition, unfinished.mode
         try:
-            self._carry_out(unfinished)
+            people = snapshot if unfinished.is_done else self._wanted_still(snapshot, partition, request)
+            if people == snapshot:
+                self._carry_out(unfinished)
+            elif self._may_replace(snapshot, people, partition, audience, jobs):
+                findings = [Finding.from_document(document) for document in unfinished.findings]
+                audience, same_name = self._lookup.find(unfinished)
+                self._carry_out(self._begin(people, partition, mode, audience, jobs, same_name, findings))
         except (SnapshotNotFound, SyncError, LineAdsError) as error:  # the run fails for a reason of its own
             _log.warning("sync %s could not be finished: %s", unfinished.id, error)
 

@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import os
+import time
 import uuid
 from datetime import date, timedelta
 
@@ -147,6 +149,48 @@ def test_an_increment_that_is_gone_from_the_store_is_made_again(
 
     assert (result.kind, result.records) == ("additions only", 6)
     assert simulator.members(result.audience_id) == members_of(range(8))
+
+
+def test_the_people_of_an_increment_that_is_gone_from_the_store_are_sent_before_what_is_newer(
+    simulator, add, half_sent, synchroniser, store, ever_sent, members_of
+):
+    add(range(2))
+    half_sent(range(8), uploads=1)
+    store._place.delete(f"snapshots/vip/{synchroniser().records.running_sync().payload.digest}")
+
+    result = add(range(6, 10))
+
+    assert (result.kind, result.records) == ("additions only", 2)
+    assert simulator.members(result.audience_id) == ever_sent() == members_of(range(10))
+
+
+@pytest.mark.parametrize("processed", [2, 4], ids=["fewer", "more"])
+def test_what_line_processed_in_another_number_does_not_count_as_sent(
+    simulator, add, ever_sent, members_of, processed
+):
+    """Who of them is missing nobody knows, so all of that sync are sent again when they come again."""
+    add(range(5))
+    simulator.inject(Fault(call="upload", job_processed=processed))
+    add(range(3, 8))
+    assert ever_sent() == members_of(range(5))
+
+    assert add([0, 5]).records == 1
+    assert ever_sent() == members_of(range(6))
+    assert add(range(8)).records == 2
+
+
+def test_after_a_first_sync_that_line_processed_in_another_number_everything_is_sent_again(
+    simulator, add, ever_sent, members_of
+):
+    simulator.inject(Fault(call="upload", job_processed=2))
+    add(range(5))
+    assert ever_sent() is None
+
+    result = add(range(4))
+
+    assert (result.kind, result.records) == ("everything", 4)
+    assert result.reason == "LINE processed another number of identifiers than were sent last"
+    assert ever_sent() == members_of(range(4))
 
 
 def test_no_rows_are_a_success_and_rows_without_anybody_an_error(add, ever_sent, members_of):
@@ -342,7 +386,7 @@ def test_the_union_to_come_is_kept_while_its_sync_is_unfinished(
     prune(snapshot_of(range(3, 8)))
 
     assert {*map(store.holds, ["vip"] * 3, running.needed_snapshots)} == {True}
-    assert len(running.needed_snapshots) == 3
+    assert len(running.needed_snapshots) == 4
     assert store.holds("vip", records.confirmed(synchroniser().destination).sent)
 
 
@@ -400,6 +444,38 @@ class TestMobileAdIds:
         with synchroniser(id_type="IFA").alone() as mine:
             mine.records.prune(ifas(range(6)))
         assert not store.holds("vip", derived)
+
+    def test_what_a_sync_has_not_listed_yet_is_not_removed_by_whoever_holds_no_lease(
+        self, ifas, add_ifas, store, synchroniser
+    ):
+        """A file is there before anybody can know its name."""
+        add_ifas(ifas(range(4)), partition="2026-11-20")
+        records = synchroniser(id_type="IFA").records
+        made = store.write_difference("vip", ifas(range(6)), without=ifas(range(3)))
+
+        records.prune(ifas(range(6)))
+        assert store.holds("vip", made)
+
+        hour_ago = time.time() - 3600
+        os.utime(store._place._root / "snapshots" / "vip" / made.digest, (hour_ago, hour_ago))
+        records.prune(ifas(range(6)))
+        assert not store.holds("vip", made)
+
+    def test_who_has_opted_out_by_the_newest_run_date_is_kept(self, ifas, store, synchroniser):
+        """What an earlier run left unsent is not sent to them; those of an older run date are all among them, or free."""
+        opted_out = {}
+        for day, numbers in ((20, range(10, 12)), (21, range(10, 13))):
+            opted_out[day] = ifas(numbers)
+            kept = {
+                "snapshot": ifas(range(day)).to_document(),
+                "tally": {"opted_out": opted_out[day].to_document()},
+            }
+            synchroniser(id_type="IFA").records.write(kept, "partitions", f"2026-11-{day}")
+
+        with synchroniser(id_type="IFA").alone() as mine:
+            mine.records.prune(ifas(range(21)))
+
+        assert [store.holds("vip", each) for each in opted_out.values()] == [False, True]
 
     def test_without_incremental_no_union_is_kept(self, ifas, add_ifas, store, synchroniser, bring, prune):
         add_ifas(ifas(range(4)), partition="2026-11-20")

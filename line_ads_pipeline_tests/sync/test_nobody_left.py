@@ -115,6 +115,54 @@ def test_rows_of_nothing_but_nulls_are_not_nobody(simulator, sync, snapshot_of, 
     assert simulator.members(first.audience_id) == members_of(range(8))
 
 
+@pytest.fixture
+def all_opted_out(synchroniser, snapshot_of):
+    """Brings a segment to LINE of which all valid identifiers have opted out, beside two blank rows and a wrong one."""
+
+    def run(**changes):
+        outcomes = {"hashed": 5, "blank": 2, "not_an_email": 1}
+        tally = Tally(rows=8, outcomes=outcomes, distinct=0, duplicates=0, held_back=5)
+        request = SyncRequest(snapshot=snapshot_of([]), tally=tally, partition="2026-11-21")
+        with synchroniser(**{"max_skipped": 0.5} | changes).alone("2026-11-21") as mine:
+            return mine.sync(request)
+
+    return run
+
+
+def test_the_audience_of_people_who_have_all_opted_out_is_deleted(simulator, sync, all_opted_out):
+    """They were there, so no join broke."""
+    first = sync(range(5), partition="2026-11-20")
+
+    result = all_opted_out(when_empty="delete_audience")
+
+    assert result.deleted_audience_id == first.audience_id
+    assert not simulator.audiences()
+    (finding,) = (finding for finding in result.findings if finding.check == "min_identifiers")
+    assert (finding.verdict, finding.message) == (
+        "warning",
+        "Nobody is left, as all 5 have opted out: the audience is deleted (when_empty: delete_audience).",
+    )
+
+
+@pytest.mark.parametrize("audience_id", [None, "given"])
+def test_a_mirror_of_people_who_have_all_opted_out_is_refused_with_a_remedy_that_fits(
+    simulator, sync, all_opted_out, members_of, audience_id
+):
+    """An audience that is given by its id is never deleted."""
+    first = sync(range(5), partition="2026-11-20")
+
+    with pytest.raises(NoValidIdentifiers) as refusal:
+        all_opted_out(audience_id=audience_id and first.audience_id)
+
+    message = (
+        "no valid identifiers: all 5 of the source segment have opted out (source.exclude). Nothing was sent. "
+        "Check the table or query of source.exclude."
+    )
+    deletion = " If all of them have opted out, when_empty: delete_audience deletes the audience."
+    assert str(refusal.value) == message + ("" if audience_id else deletion)
+    assert simulator.members(first.audience_id) == members_of(range(5))
+
+
 def test_an_audience_that_somebody_else_uploads_to_is_not_deleted(simulator, sync, nobody, colleague):
     first = sync(range(8), partition="2026-11-20")
     colleague(range(50, 53), audience_id=first.audience_id)

@@ -168,6 +168,20 @@ class TestOptOuts:
         assert "2 of 3 opt-outs are no valid identifiers" in warning
         assert "1 blank, 1 not_an_email_address" in warning
 
+    def test_who_has_opted_out_since_is_not_sent_with_what_an_earlier_run_left(self, project, simulator):
+        """An add of three people in a chunk each fails after the first; then the second opts out."""
+        people = sorted(["taro@example.com", "hanako@example.co.jp", "jiro@example.com"], key=sha256)
+        project.attributes["destination"] |= {"sync_mode": "add", "max_records_per_upload": 1}
+        simulator.inject(Fault(call="upload", skip=1, status=400, reasons=("INVALID_FILE_CONTENT",)))
+        assert not project.sync(*people, day=20).success
+        assert project.members() == {sha256(people[0])}
+        project.execute(f"CREATE TABLE opted_out AS SELECT '{people[1]}' AS email")
+        project.attributes["source"]["exclude"] = {"table": "opted_out"}
+
+        assert project.sync("new@example.com", day=21).success
+
+        assert project.members() == {sha256(people[0]), sha256(people[2]), sha256("new@example.com")}
+
     def test_rows_without_anybody_are_a_mistake(self, project, simulator):
         """A join that broke gives NULLs, which would hold nobody back."""
         project.execute("CREATE TABLE opted_out AS SELECT NULL::VARCHAR AS email UNION ALL SELECT ''")

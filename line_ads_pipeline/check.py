@@ -219,7 +219,7 @@ class _Checks:
             columns = audience.identifier.columns
             segment = describe(audience.source, columns, audience.source.updated_at)
             if exclude := audience.source.exclude:
-                describe(exclude, exclude.columns or columns)
+                describe(exclude, exclude.columns(columns))
         return segment.row_count, segment.null_count, segment.identifier_column
 
     def _line_side(

@@ -163,7 +163,7 @@ def _describe(
         if source.exclude is not None:
             opt_outs = warehouse.describe(
                 source.exclude.to_source(context.partition_key),
-                identifier_columns=source.exclude.columns or columns,
+                identifier_columns=source.exclude.columns(columns),
             )
     return segment, opt_outs
 
@@ -176,7 +176,8 @@ def _hash_segment(
     source, rules = audience.source, audience.identifier.to_rules()
     if described is None:
         raise SegmentNotDescribed(context.partition_key)
-    if described.get("read_as", _read_as(audience)) != _read_as(audience) or (
+    read_as = _read_as(audience)
+    if described.get("read_as", read_as) != read_as or (
         source.exclude is not None and not described.get("opt_out_column")
     ):
         raise SegmentNotDescribed(context.partition_key, since_edited=True)

@@ -210,10 +210,9 @@ class ExcludeBlock(PlaceBlock):
         default=None, description="Their identifiers; else as for `identifier`", examples=["email"]
     )
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The column to look for; none for those of the segment."""
-        return () if self.column is None else (self.column,)
+    def columns(self, usual: tuple[str, ...]) -> tuple[str, ...]:
+        """The columns to look for, first match first; without one of its own those of the segment."""
+        return usual if self.column is None else (self.column,)
 
 
 class SourceBlock(PlaceBlock):

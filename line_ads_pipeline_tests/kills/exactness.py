@@ -26,13 +26,16 @@ def syncs_in_order(simulator: Simulator, audience_id: str) -> list[str]:
     return [sync for sync, _ in groupby(sync for sync, _ in chunks)]
 
 
-def violations(simulator: Simulator, *, audience_name: str, people: Iterable[int]) -> Iterator[str]:
+def violations(
+    simulator: Simulator, *, audience_name: str, people: Iterable[int], may_lack: Iterable[int] = ()
+) -> Iterator[str]:
     """Everything that is not as it must be after a sync that is done.
 
     Args:
         simulator: What LINE holds.
         audience_name: Of the audience.
         people: Whom it must hold.
+        may_lack: Those of them whom it may hold or not.
     """
     audiences = [audience for audience in simulator.audiences() if audience.name == audience_name]
     if len(audiences) != 1:
@@ -40,8 +43,9 @@ def violations(simulator: Simulator, *, audience_name: str, people: Iterable[int
         return
     (audience,) = audiences
     held, wanted = simulator.members(audience.id), members_of(people)
-    if held != wanted:
-        yield f"{len(wanted - held)} members are missing, {len(held - wanted)} are too many"
+    missing, surplus = wanted - held - members_of(may_lack), held - wanted
+    if missing or surplus:
+        yield f"{len(missing)} members are missing, {len(surplus)} are too many"
     yield from (f"broken rule: {broken.rule}, {broken.detail}" for broken in simulator.broken_rules)
     jobs = [
         (*chunk, job.type)

@@ -3,27 +3,27 @@
 `make soak`, or `python -m line_ads_pipeline_tests.kills.soak --seed 7`; it fails when anything is not as it must be.
 """
 
-# ruff: noqa: T201 - it prints its figures
 import argparse
 import random
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from line_ads_pipeline.simulator import DEMO_ACCESS_KEY, DEMO_SECRET_KEY, Fault, Simulator
 from line_ads_pipeline.store import Store
-from line_ads_pipeline.sync import SyncMode
-from line_ads_pipeline_tests.kills.exactness import violations
+from line_ads_pipeline.sync import AudienceRecords, SyncMode
+from line_ads_pipeline_tests.kills.crowd import Crowd
+from line_ads_pipeline_tests.kills.exactness import chunk_of, violations
 from line_ads_pipeline_tests.kills.faults import clear_faults
-from line_ads_pipeline_tests.kills.people import snapshot_of
+from line_ads_pipeline_tests.kills.people import members_of, snapshot_of
+from line_ads_pipeline_tests.kills.report import Report, tell
 from line_ads_pipeline_tests.kills.sync_process import Nursery, SyncProcess, window_of
 from line_ads_pipeline_tests.kills.victim import Task, bring
 
@@ -83,51 +83,13 @@ class Setting:
     existing: bool
     hide_file_names: bool
     job_list_limit: int | None
+    incremental: bool
 
     def __str__(self) -> str:
+        kind = "incremental " if self.incremental else ""
         names = "nameless jobs" if self.hide_file_names else "named jobs"
         capped = "" if self.job_list_limit is None else f", the newest {self.job_list_limit}"
-        return f"{self.mode}, {'existing' if self.existing else 'new'} audience, {names}{capped}"
-
-
-@dataclass(kw_only=True)
-class Report:
-    """What happened, and what should not have.
-
-    Attributes:
-        settings: Syncs in each of the circumstances.
-        windows: Kills by where they struck.
-        faults: Requests that met a fault, by its name.
-        errors: Runs that failed, by what they failed with.
-        runs: Processes.
-        uploads: That LINE took.
-        requests: Of all kinds.
-        violations: Empty, or nothing of this is worth anything.
-    """
-
-    settings: Counter[str] = field(default_factory=Counter)
-    windows: Counter[str] = field(default_factory=Counter)
-    faults: Counter[str] = field(default_factory=Counter)
-    errors: Counter[str] = field(default_factory=Counter)
-    runs: int = 0
-    uploads: int = 0
-    requests: int = 0
-    violations: list[str] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, parts: Iterable["Report"]) -> "Report":
-        """All of them as one."""
-        whole = cls()
-        for part in parts:
-            whole.settings += part.settings
-            whole.windows += part.windows
-            whole.faults += part.faults
-            whole.errors += part.errors
-            whole.runs += part.runs
-            whole.uploads += part.uploads
-            whole.requests += part.requests
-            whole.violations += part.violations
-        return whole
+        return f"{kind}{self.mode}, {'existing' if self.existing else 'new'} audience, {names}{capped}"
 
 
 class Story:
@@ -151,9 +113,10 @@ class Story:
         self._draws = draws
         self._folder = folder
         self._store = Store(folder / "store")
+        self._records = AudienceRecords(self._store, "vip")
         self._simulator = Simulator()
         self._day = date(2026, 1, 1)
-        self._people: set[int] = set()
+        self._crowd = Crowd(mode=setting.mode, grows=setting.incremental, chunk=_MAX_RECORDS, draws=draws)
         self._report = Report()
 
     def play(self, *, syncs: int) -> Report:
@@ -164,43 +127,72 @@ class Story:
         """
         with self._simulator:
             if self._setting.existing:
-                people = self._draw_people()
+                people = self._crowd.draw()
                 bring(self._task(people))
-                self._expect(people)
+                self._crowd.expect(people)
+                self._crowd.settle()
             while not self._report.violations and (syncs > 0 or self._aims):
-                self._sync()
+                self._crowd.let_opt_out(chance=0.1)
+                self._sync(self._crowd.draw())
                 syncs -= 1
+            if self._setting.incremental and not self._report.violations:
+                self._end_calmly()
             self._count_requests()
+        self._report.opted_out = len(self._crowd.opted_out)
+        self._report.opted_out_midway = len(self._crowd.may_lack)
         return self._report
 
-    def _sync(self) -> None:
-        """One snapshot, or a second one that takes the place of the first when that was killed."""
-        people = self._draw_people()
+    def _end_calmly(self) -> None:
+        """Whatever has happened, once nothing does any more an increment is soon no more than what is new.
+
+        The first sync may see what is late, so that the second sends everything. An add then brings only new people, and
+        in the end those of before as well, who need not be sent again.
+        """
+        people = self._crowd.draw()
+        for number in range(4):
+            new = self._crowd.draw_new(_MAX_RECORDS + 1)
+            people = [*people, *new]
+            brings_new_alone = self._setting.mode == "add" and number == 2
+            process = self._sync(new if brings_new_alone else people, calm=True)
+        if process.sent != members_of(new):
+            self._blame(f"{len(process.sent)} members were sent, though {len(new)} were new", process)
+
+    def _sync(self, people: list[int], *, calm: bool = False) -> SyncProcess:
+        """One snapshot, or a second one that takes the place of the first when that was killed; gives the last process."""
         task = self._task(people)
         may_change = self._draws.random() < 0.3
         failures = 0
-        while (process := self._run(task)).was_killed or process.error:
+        while (process := self._run(task, calm=calm)).was_killed or process.error:
             failures += process.error is not None
             if failures > _RUNS:
                 self._blame(f"the sync is not done after {failures} runs", process)
-                return
+                return process
             if process.was_killed and may_change:
                 may_change = False
-                self._expect(people)
-                people = self._draw_people()
+                self._crowd.expect(people)
+                self._crowd.let_opt_out(chance=0.5)
+                people = self._crowd.draw()
                 task = self._task(people)
-        self._expect(people)
+        self._crowd.expect(people)
         self._report.settings[str(self._setting)] += 1
+        self._count_kind()
         if process.audience_id is None:
             self._blame("it ended neither with a result nor with an error of ours", process)
-        for violation in violations(self._simulator, audience_name=_NAME, people=self._people):
+        for violation in violations(
+            self._simulator,
+            audience_name=_NAME,
+            people=self._crowd.expected,
+            may_lack=self._crowd.may_lack,
+        ):
             self._blame(violation, process)
+        self._crowd.settle()
+        return process
 
-    def _run(self, task: Task) -> SyncProcess:
+    def _run(self, task: Task, *, calm: bool) -> SyncProcess:
         """One process, which is killed if it comes to where the next kill is aimed at."""
         aim = self._aims[-1] if self._aims and self._draws.random() < 0.9 else None
         at_upload = self._draws.choice([1, 1, 1, 2, 2, 3])
-        self._set_faults(aim, at_upload=at_upload)
+        self._set_faults(aim, at_upload=at_upload, calm=calm)
         seen = len(self._simulator.requests)
         dies = aim if aim in {"before the request", "after the answer"} else None
         process = self._nursery.start(replace(task, dies=dies, at_upload=at_upload), folder=self._folder)
@@ -210,11 +202,14 @@ class Story:
         if process.was_killed:
             self._aims.pop()
             self._report.windows[window_of(process.uploads[-1], self._simulator.requests)] += 1
+            self._count_cut(process.uploads[-1])
         elif process.error:
             self._report.errors[process.error] += 1
+        if process.sent & members_of(self._crowd.opted_out):
+            self._blame("somebody was sent who had opted out", process)
         return process
 
-    def _set_faults(self, aim: Aim | None, *, at_upload: int) -> None:
+    def _set_faults(self, aim: Aim | None, *, at_upload: int, calm: bool) -> None:
         clear_faults(self._simulator)
         limit, hide_file_names = self._setting.job_list_limit, self._setting.hide_file_names
         if hide_file_names or limit is not None:
@@ -223,7 +218,7 @@ class Story:
             )
         if aim in _DELAYS:
             self._simulator.inject(replace(_DELAYS[aim], skip=at_upload - 1))
-        for name in self._draws.sample(sorted(FAULTS), k=self._draws.choice([0, 0, 1, 2])):
+        for name in self._draws.sample(sorted(FAULTS), k=0 if calm else self._draws.choice([0, 0, 1, 2])):
             self._simulator.inject(replace(FAULTS[name], skip=self._draws.choice([0, 0, 1, 2])))
 
     def _meets(self, delay: Fault, *, since: int) -> bool:
@@ -233,33 +228,44 @@ class Story:
             for request in self._simulator.requests[since:]
         )
 
-    def _draw_people(self) -> list[int]:
-        """Four to eight chunks of them, of whom most are not in the audience yet."""
-        return self._draws.sample(range(100), k=self._draws.randint(3 * _MAX_RECORDS + 1, 8 * _MAX_RECORDS))
-
     def _task(self, people: Iterable[int]) -> Task:
         self._day += timedelta(days=1)
+        opted_out = self._crowd.opted_out
         return Task(
             store=str(self._folder / "store"),
             coordination_url=f"sqlite:///{self._folder}/coordination.sqlite",
             base_url=self._simulator.base_url,
             access_key=DEMO_ACCESS_KEY,
             secret_key=DEMO_SECRET_KEY,
-            snapshot=snapshot_of(people, store=self._store, audience="vip").to_document(),
+            snapshot=self._snapshot(people),
             partition=self._day.isoformat(),
             mode=self._setting.mode,
+            incremental=self._setting.incremental,
+            opted_out=self._snapshot(opted_out) if opted_out else None,
             audience_name=_NAME,
             max_records=_MAX_RECORDS,
             time_to_live=_NEVER,
             patience=_PATIENCE,
         )
 
-    def _expect(self, people: Iterable[int]) -> None:
-        """Take a snapshot, all of which LINE has or will have, into whom the audience must hold."""
-        self._people = {*people} if self._setting.mode == "mirror" else self._people | {*people}
+    def _snapshot(self, people: Iterable[int]) -> Mapping[str, Any]:
+        return snapshot_of(people, store=self._store, audience="vip").to_document()
 
     def _blame(self, violation: str, process: SyncProcess) -> None:
         self._report.violations.append(f"{self._folder.name} ({self._setting}): {violation}\n{process.log}")
+
+    def _count_kind(self) -> None:
+        """Count what the sync that was done sent, by its manifest."""
+        sync = self._records.latest_sync()
+        if self._setting.incremental and sync is not None:
+            self._report.count_sync(sync)
+
+    def _count_cut(self, file_name: str) -> None:
+        """Count what the sync was sending that was killed, by its manifest."""
+        sync_id, chunk = chunk_of(file_name) or (None, 0)
+        sync = self._records.sync(sync_id)
+        if self._setting.incremental and sync is not None:
+            self._report.count_kill(sync, chunk=chunk)
 
     def _count_requests(self) -> None:
         for request in self._simulator.requests:
@@ -278,7 +284,7 @@ def soak(folder: Path, *, seed: int, kills: int, syncs: int, audiences: int) -> 
         seed: Of all that is drawn at random.
         kills: How many.
         syncs: How many at least.
-        audiences: That take them and the kills in turn; eight differ in all circumstances.
+        audiences: That take them and the kills in turn; sixteen differ in all circumstances, eight in any three.
     """
     draws = random.Random(seed)
     aims = [_AIMS[number % len(_AIMS)] for number in range(kills)]
@@ -289,6 +295,7 @@ def soak(folder: Path, *, seed: int, kills: int, syncs: int, audiences: int) -> 
             existing=bool(number & 2),
             hide_file_names=bool((number ^ number >> 1 ^ number >> 2) & 1),
             job_list_limit=draws.choice([None, None, 2, 3, 5]),
+            incremental=bool((number >> 2 ^ number >> 3) & 1),
         )
         for number in range(audiences)
     ]
@@ -306,29 +313,10 @@ def soak(folder: Path, *, seed: int, kills: int, syncs: int, audiences: int) -> 
             )
             for number, setting in enumerate(settings)
         ]
-        return Report.of(story.result() for story in played)
-
-
-def tell(report: Report, *, seconds: float) -> None:
-    """Print the figures."""
-    tables = {
-        "Kills, by where the simulator saw them strike": report.windows,
-        "Requests that met a fault": report.faults,
-        "Runs that failed of their own, and were started again": report.errors,
-        "Syncs that were done": report.settings,
-    }
-    for title, counts in tables.items():
-        print(f"{title}: {counts.total():,}")
-        for name, count in sorted(counts.items()):
-            print(f"  {count:6,}  {name}")
-        print()
-    print(
-        f"{report.runs:,} processes, {report.requests:,} requests, {report.uploads:,} uploads that LINE took, "
-        f"{seconds:.0f} seconds."
-    )
-    for violation in report.violations:
-        print(f"\nVIOLATION in {violation}")
-    print("Membership was exact after every sync." if not report.violations else "It does not hold.")
+        report = Report.of(story.result() for story in played)
+    if kills:
+        report.blame_lack_of_increments({setting.mode for setting in settings if setting.incremental})
+    return report
 
 
 def main() -> int:
@@ -337,7 +325,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of all that is drawn at random")
     parser.add_argument("--kills", type=int, default=200, help="how many processes are killed")
     parser.add_argument("--syncs", type=int, default=40, help="how many syncs are done at least")
-    parser.add_argument("--audiences", type=int, default=20, help="to how many audiences")
+    parser.add_argument("--audiences", type=int, default=16, help="to how many audiences")
     options = parser.parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="line-ads-soak-") as folder:

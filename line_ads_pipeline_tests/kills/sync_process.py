@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from line_ads_pipeline.simulator.records import RequestRecord
 from line_ads_pipeline_tests.kills import victim
@@ -98,6 +98,11 @@ class SyncProcess:
         return [*self._lines("upload")]
 
     @property
+    def sent(self) -> set[str]:
+        """The members of those uploads."""
+        return {*itertools.chain.from_iterable(self._lines("members"))}
+
+    @property
     def error(self) -> str | None:
         """The class of what it failed with, if it is one that a sync may fail with."""
         return next(self._lines("error"), None)
@@ -130,7 +135,7 @@ class SyncProcess:
             time.sleep(0.01)
         return False
 
-    def _lines(self, *keys: str) -> Iterator[str]:
+    def _lines(self, *keys: str) -> Iterator[Any]:
         """What it told under these keys."""
         for line in self._output.read_text().splitlines():
             document = json.loads(line)

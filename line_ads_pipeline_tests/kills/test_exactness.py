@@ -29,8 +29,8 @@ def upload(line_ads_client):
     return send
 
 
-def seen(simulator, people) -> list[str]:
-    return list(violations(simulator, audience_name="VIP customers", people=people))
+def seen(simulator, people, **permission) -> list[str]:
+    return list(violations(simulator, audience_name="VIP customers", people=people, **permission))
 
 
 def test_nothing_is_seen_where_all_is_well(simulator, upload):
@@ -45,6 +45,21 @@ def test_members_that_are_missing_or_too_many_are_seen(simulator, upload):
     upload([1, 2])
 
     assert seen(simulator, [2, 3, 4]) == ["2 members are missing, 1 are too many"]
+
+
+@pytest.mark.parametrize(
+    ("people", "may_lack", "expected"),
+    [
+        pytest.param([1, 2, 3], [3], [], id="one who may be missing is"),
+        pytest.param([1, 2], [2], [], id="one who may be missing is there"),
+        pytest.param([1, 2, 3, 4], [3], ["1 members are missing, 0 are too many"], id="another is missing"),
+        pytest.param([1], [3], ["0 members are missing, 1 are too many"], id="one is too many"),
+    ],
+)
+def test_nobody_else_may_be_missing_than_who_may(simulator, upload, people, may_lack, expected):
+    upload([1, 2])
+
+    assert seen(simulator, people, may_lack=may_lack) == expected
 
 
 @pytest.mark.parametrize("audiences", [0, 2])

@@ -47,6 +47,8 @@ class Task:
         snapshot: Its document; it is in the store.
         partition: The run date.
         mode: What the sync means.
+        incremental: Send only what is new.
+        opted_out: The document of the snapshot of those who have opted out; None for nobody.
         audience: The name of the audience file.
         audience_name: In LINE.
         ad_account_id: In LINE.
@@ -66,6 +68,8 @@ class Task:
     snapshot: Mapping[str, Any]
     partition: str
     mode: SyncMode
+    incremental: bool = False
+    opted_out: Mapping[str, Any] | None = None
     audience: str = "vip"
     audience_name: str = "VIP customers"
     ad_account_id: str = "A10000000001"
@@ -105,7 +109,7 @@ class MortalClient(LineAdsClient):
     def upload(self, ad_account_id: str, *, file_name: str, **fields: Any) -> CustomAudience:
         """Upload, unless this is the end."""
         self._uploads += 1
-        self.tell({"upload": file_name})
+        self.tell({"upload": file_name, "members": fields["file"].read().decode().split()})
         if self.dies == "before the request" and self._uploads >= self.at_upload:
             die()
         audience = super().upload(ad_account_id, file_name=file_name, **fields)
@@ -147,7 +151,7 @@ def carry_out(
     store: Store | None = None,
     patience: Patience | None = None,
 ) -> SyncResult:
-    """Carry out a sync through an open client."""
+    """Carry out a sync through an open client, and remove what nothing needs any more, as each run does."""
     synchroniser = Synchroniser(
         client=client,
         records=AudienceRecords(store or Store(task.store), task.audience),
@@ -160,13 +164,19 @@ def carry_out(
         coordination=coordination,
         mode=task.mode,
         max_records=task.max_records,
+        incremental=task.incremental,
         guardrails=Guardrails(max_shrink=1.0, max_skipped=1.0),
         patience=patience or Patience(**task.patience),
     )
     snapshot = Snapshot.from_document(task.snapshot)
     tally = Tally(rows=snapshot.count, outcomes={}, distinct=snapshot.count, duplicates=0)
+    opted_out = Snapshot.from_document(task.opted_out) if task.opted_out else None
     with synchroniser.alone(task.partition) as mine:
-        return mine.sync(SyncRequest(snapshot=snapshot, tally=tally, partition=task.partition))
+        result = mine.sync(
+            SyncRequest(snapshot=snapshot, tally=tally, partition=task.partition, opted_out=opted_out)
+        )
+        mine.records.prune(snapshot)
+    return result
 
 
 def bring(task: Task, *, tell: Callable[[Mapping[str, Any]], None] = lambda _: None) -> SyncResult:

@@ -4,6 +4,7 @@ LINE trims, lower-cases and hashes; an address has at most 120 characters. The g
 before the `@` and letter-digit-hyphen labels (RFC 5890) behind it.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 import polars as pl
@@ -29,7 +30,7 @@ def email_reader(rules: EmailRules) -> Reader:
 
     `normalised` is the address to hash, or the digest that was given as 64 hex digits, else NULL.
     """
-    address = _address(rules)
+    address, rest = _address(rules), _rest()
 
     def read(batch: pl.DataFrame) -> pl.DataFrame:
         # most addresses in most tables are as they have to be
@@ -37,7 +38,11 @@ def email_reader(rules: EmailRules) -> Reader:
 
     def read_untidy(batch: pl.DataFrame) -> pl.DataFrame:
         tidy = trimmed(batch, compose=True).with_columns(pl.col("text").str.to_lowercase())
-        return decide(tidy, address, decided_as="hashed", others=_read_rest)
+        return decide(tidy, address, decided_as="hashed", others=read_rest)
+
+    def read_rest(batch: pl.DataFrame) -> pl.DataFrame:
+        # lazily, so that what the expressions say twice is computed once
+        return batch.lazy().select("row", **rest).collect(engine="in-memory")
 
     return read
 
@@ -51,8 +56,8 @@ def _address(rules: EmailRules) -> pl.Expr:
     return pl.when(right).then(text)
 
 
-def _read_rest(batch: pl.DataFrame) -> pl.DataFrame:
-    """Tidy texts that are no address to send: digests, and why the others are skipped."""
+def _rest() -> Mapping[str, pl.Expr]:
+    """What is to be said of tidy texts that are no address to send: digests, and why the others are skipped."""
     text = pl.col("text")
     reason = (
         pl.when(~text.str.contains("@", literal=True))
@@ -65,4 +70,4 @@ def _read_rest(batch: pl.DataFrame) -> pl.DataFrame:
         .then(outcome("too_long"))
         .otherwise(outcome("not_line_characters"))
     )
-    return batch.select("row", normalised=given_digest(text), outcome=outcome_of_rest(text, text, reason))
+    return {"normalised": given_digest(text), "outcome": outcome_of_rest(text, text, reason)}

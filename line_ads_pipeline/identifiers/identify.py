@@ -17,6 +17,9 @@ from line_ads_pipeline.identifiers.text import as_text
 _SLICE_ROWS: Final = 1 << 16
 """So many rows at a time are worked on, whatever the source's batches are: what is between costs half a KiB a row."""
 
+_DIGESTS_OF: Final = {OUTCOMES.index("hashed"): sha256, OUTCOMES.index("already_hashed"): digests_of_hex}
+"""What makes digests of the texts of an outcome, by its number."""
+
 _IDENTIFIED_DTYPE: Final = pl.Struct({"identifier": pl.Binary, "outcome": OUTCOME_DTYPE})
 
 
@@ -96,19 +99,23 @@ def _as_is(reading: pl.DataFrame) -> pl.DataFrame:
 
 
 def _hashed(reading: pl.DataFrame) -> pl.DataFrame:
-    """The rows of a reading in their order, hashed: each digest is written to where its row is."""
-    digests = np.zeros((len(reading), SHA256_BYTES // 8), dtype=np.uint64)
-    known = np.zeros(len(reading), dtype=np.bool_)
-    for outcome, digests_of in (("hashed", sha256), ("already_hashed", digests_of_hex)):
-        chosen = reading.filter(pl.col("outcome") == outcome)
-        rows = chosen["row"].to_numpy()
-        digests[rows] = digests_of(chosen["normalised"]).view(np.uint64)
-        known[rows] = True
-    outcomes = np.empty(len(reading), dtype=np.uint8)
-    outcomes[reading["row"].to_numpy()] = reading["outcome"].to_physical().to_numpy()
+    """The rows of a reading in their order, hashed."""
+    rows, outcomes = reading["row"].to_numpy(), reading["outcome"].to_physical().to_numpy()
+    digests = [np.zeros((1, SHA256_BYTES), dtype=np.uint8)]  # the first stands for none
+    places = np.zeros(len(reading), dtype=np.intp)
+    for number, digests_of in _DIGESTS_OF.items():
+        chosen = outcomes == number
+        if chosen.any():
+            made = digests_of(reading["normalised"].filter(pl.Series(chosen)))
+            places[rows[chosen]] = np.arange(len(made)) + sum(map(len, digests))
+            digests.append(made)
+    in_order = np.empty_like(outcomes)
+    in_order[rows] = outcomes
+    # by words, since numpy would copy byte by byte
+    found = np.concatenate(digests).view(np.uint64).take(places, axis=0).view(np.uint8)
     return pl.DataFrame(
         {
-            "identifier": as_column(digests.view(np.uint8), known),
-            "outcome": pl.Series(OUTCOMES, dtype=OUTCOME_DTYPE).gather(pl.Series(outcomes)),
+            "identifier": as_column(found, places > 0),
+            "outcome": pl.Series(in_order).cat.to(OUTCOME_DTYPE),
         }
     )

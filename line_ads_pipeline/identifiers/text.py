@@ -68,9 +68,21 @@ def trimmed(batch: pl.DataFrame, *, compose: bool = False) -> pl.DataFrame:
     letters, ligatures, the Kelvin sign.
     """
     text = pl.col("text")
-    wide = batch.select(has_wide_characters(text).fill_null(value=False)).to_series()
-    narrow = batch.filter(~wide).with_columns(text.str.strip_chars())
-    if len(narrow) == len(batch):
-        return narrow
-    composed = text.str.normalize("NFKC") if compose else text
-    return pl.concat([narrow, batch.filter(wide).with_columns(composed.str.strip_chars(SPACES + INVISIBLE))])
+    bare = text.str.strip_chars(SPACES + INVISIBLE)
+    narrow, wide = _by_width(batch)
+    parts = [narrow.with_columns(text.str.strip_chars())]
+    if len(wide) > 0:
+        wide = wide.with_columns(bare)
+        if compose:
+            # that is dear, and most texts are wide in what is around them alone
+            narrow, wide = _by_width(wide)
+            parts.append(narrow)
+            wide = wide.with_columns(text.str.normalize("NFKC")).with_columns(bare)
+        parts.append(wide)
+    return pl.concat(parts)
+
+
+def _by_width(batch: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows whose text is ASCII or NULL, and the others."""
+    wide = batch.select(has_wide_characters(pl.col("text")).fill_null(value=False)).to_series()
+    return (batch.filter(~wide), batch.filter(wide)) if wide.any() else (batch, batch.clear())

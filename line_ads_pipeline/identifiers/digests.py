@@ -42,7 +42,8 @@ def sha256(texts: pl.Series) -> Digests:
     frame = SessionContext(config).from_arrow(texts.to_frame("text"))
     # collect() lets go of the interpreter's lock; handing the frame to Polars would not
     batches = frame.select(functions.sha256(col("text"))).collect()
-    return _digests(b"".join(_bytes_of(batch.column(0)) for batch in batches))
+    digests = [_digests(_bytes_of(batch.column(0))) for batch in batches]
+    return digests[0] if len(digests) == 1 else np.concatenate([_digests(b""), *digests])
 
 
 def is_sha256(lower_text: pl.Expr) -> pl.Expr:
@@ -106,5 +107,5 @@ def _bytes_of(array: pa.Array) -> memoryview:
     return memoryview(values or b"")[ends[array.offset] : ends[array.offset + len(array)]]
 
 
-def _digests(data: bytes) -> Digests:
+def _digests(data: bytes | memoryview) -> Digests:
     return np.frombuffer(data, dtype=np.uint8).reshape(-1, SHA256_BYTES)

@@ -67,6 +67,7 @@ from line_ads_pipeline.sync.errors import (
     NoValidIdentifiers,
     OlderThanConfirmed,
     OnHold,
+    OptOutsNotComparable,
     Overtaken,
     PassedOver,
     RollbackOfAdd,
@@ -456,6 +457,7 @@ SYNC_ERRORS = [
     UploadJobFailed(**CHUNK, audience_id=AUDIENCE, failed_type=WHY),
     UploadJobNotListed(**CHUNK, audience_id=AUDIENCE),
     GuardrailsStopped([Finding(check=NAME, verdict="stopped", message=f"{WHY}.")]),
+    OptOutsNotComparable(partition="2971-01-01"),
     OnHold(
         Hold(
             partition="2971-01-02",

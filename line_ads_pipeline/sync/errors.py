@@ -14,6 +14,7 @@
   + NameTaken
   + AudienceBusy
   + AudienceContended
+  + OptOutsNotComparable
   + UploadJobFailed
   + UploadJobUnfinished
   + UploadJobNotListed
@@ -194,6 +195,25 @@ class AudienceContended(SyncError):
         super().__init__(
             f"the members of audience {audience_id} were replaced from elsewhere while they were sent, "
             f"{f'{times} times in a row' if times > 1 else 'once'}. Find out who else uploads to this audience, stop it, and materialise line_custom_audience again."
+        )
+
+
+class OptOutsNotComparable(SyncError):
+    """Nobody can tell who has opted out of what an earlier run left unsent. Nothing was sent now; its place is kept.
+
+    Attributes:
+        problem: What happened, without the remedy.
+    """
+
+    def __init__(self, *, partition: str) -> None:
+        self.problem = (
+            f"what is left unsent of the run date {partition} has identifiers of another form than the opt-outs (hash_ifa "
+            "was changed since), so that nobody can tell who of them has opted out."
+        )
+        super().__init__(
+            f"{self.problem} Nothing was sent. To have it finished, set hash_ifa as it was and materialise "
+            "hashed_identifiers again; to give it up, materialise line_custom_audience once with the run config "
+            "override: [unfinished_sync]."
         )
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 
 from line_ads_pipeline.line_ads import CustomAudience, UploadJob
 from line_ads_pipeline.store import Snapshot, Tally
+from line_ads_pipeline.sync.confirmed import Hold
 
 Verdict = Literal["passed", "warning", "stopped"]
 Number = int | float | str
@@ -160,6 +161,17 @@ def foreign_finding(foreign: Iterable[UploadJob] | None, *, is_new: bool) -> Fin
         "somebody else sent.",
         numbers={"uploads": len(jobs), "job_ids": ", ".join(job.id for job in jobs[:10])},
     )
+
+
+def hold_finding(hold: Hold | None, *, rolled_back_to: str | None) -> Finding:
+    """`hold`: the audience is not held at an older run date, or this run changes that."""
+    if rolled_back_to is not None:
+        message = f"Rolled back to the run date {rolled_back_to}, and on hold until release_hold."
+    elif hold is not None:
+        message = f"The hold at the run date {hold.partition} is released."
+    else:
+        return Finding(check="hold", verdict="passed", message="The audience is not on hold.")
+    return Finding(check="hold", verdict="warning", message=message)
 
 
 def confirmation_finding(*, sent: int, processed: int | None) -> Finding:

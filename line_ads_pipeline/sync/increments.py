@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import chain
 
-from line_ads_pipeline.line_ads import CustomAudience, UploadJob
+from line_ads_pipeline.line_ads import UploadJob
 from line_ads_pipeline.store import Snapshot
 from line_ads_pipeline.sync.confirmed import Confirmed
 from line_ads_pipeline.sync.destination import Destination
 from line_ads_pipeline.sync.evidence import may_remove, unexplained_jobs
 from line_ads_pipeline.sync.manifest import Extent, Sync, SyncMode
 from line_ads_pipeline.sync.records import AudienceRecords
+from line_ads_pipeline.sync.target import IdleTarget
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,21 +45,13 @@ class Increments:
             reason=reason if self.wanted else None,
         )
 
-    def of(
-        self,
-        snapshot: Snapshot,
-        *,
-        mode: SyncMode,
-        audience: CustomAudience | None,
-        jobs: Sequence[UploadJob],
-    ) -> Extent:
+    def of(self, snapshot: Snapshot, *, mode: SyncMode, target: IdleTarget) -> Extent:
         """What is to be sent so that an audience comes to hold a snapshot.
 
         Args:
             snapshot: In the store.
             mode: What the sync means.
-            audience: In LINE; None if the first upload makes it.
-            jobs: All of the audience's that LINE lists; none of them is running.
+            target: The audience.
 
         Raises:
             LeaseLost: Another process has taken the audience over.
@@ -71,7 +64,7 @@ class Increments:
         held = confirmed.sent if mode == "add" and confirmed.sent is not None else confirmed.snapshot
         doubt = next(
             chain(
-                self._doubts(confirmed, mode, audience, jobs),
+                self._doubts(confirmed, mode, target),
                 self._doubts_of_mirror(confirmed) if mode == "mirror" else self._doubts_of_add(confirmed),
                 self._obstacles(held, snapshot, mode),
             ),
@@ -101,17 +94,11 @@ class Increments:
             return False
         return unfinished.mode == "add" or unexplained_jobs(unfinished, jobs) == []
 
-    def _doubts(
-        self,
-        confirmed: Confirmed,
-        mode: SyncMode,
-        audience: CustomAudience | None,
-        jobs: Sequence[UploadJob],
-    ) -> Iterator[str]:
+    def _doubts(self, confirmed: Confirmed, mode: SyncMode, target: IdleTarget) -> Iterator[str]:
         """Why the audience may not hold what was confirmed: of a mirror exactly that, of an add at least that."""
-        if audience is None:
+        if target.audience is None:
             yield "the audience is new"
-        elif confirmed.audience_id != audience.id:
+        elif confirmed.audience_id != target.audience.id:
             yield "the last confirmed sync went to another audience, or it is not known to which"
         sync = self.records.sync(confirmed.sync_id)
         if sync is None:
@@ -119,7 +106,7 @@ class Increments:
             return
         if not self._is_latest(sync, mode):
             yield "a later sync was given up, and something of it may have been sent"
-        since = unexplained_jobs(sync, jobs)
+        since = unexplained_jobs(sync, target.jobs)
         if since is None:
             yield "LINE's list of jobs does not reach back to the last confirmed sync"
         elif any(mode == "mirror" or may_remove(job) for job in since):

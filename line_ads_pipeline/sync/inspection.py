@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from line_ads_pipeline.line_ads import CustomAudience, UploadJob
 from line_ads_pipeline.store import Snapshot, SnapshotNotFound
 from line_ads_pipeline.sync.destination import Destination
+from line_ads_pipeline.sync.errors import GuardrailsStopped, NoValidIdentifiers
 from line_ads_pipeline.sync.evidence import foreign_jobs
 from line_ads_pipeline.sync.guardrails import (
     Finding,
@@ -21,6 +22,7 @@ from line_ads_pipeline.sync.guardrails import (
 from line_ads_pipeline.sync.manifest import Sync, SyncMode
 from line_ads_pipeline.sync.records import AudienceRecords
 from line_ads_pipeline.sync.request import SyncRequest
+from line_ads_pipeline.sync.target import IdleTarget, Target
 
 _log = logging.getLogger(__name__)
 
@@ -46,16 +48,48 @@ class Inspection:
         """How many identifiers have to be left."""
         return self.limits.min_identifiers if self.mode == "mirror" else 1
 
-    def of_nobody(self, request: SyncRequest) -> list[Finding]:
-        """The findings of an empty snapshot that may not be sent."""
-        findings = [identifiers_finding(request.snapshot, request.tally, at_least=self.at_least)]
+    def check_nobody(self, request: SyncRequest, others: Sequence[Finding]) -> None:
+        """Let a run end without sending anybody, which is right for an add of no rows, or of opt-outs, alone.
+
+        Args:
+            request: Of an empty snapshot.
+            others: What else was found, to be told if the run may not end so.
+
+        Raises:
+            NoValidIdentifiers: It may not.
+        """
+        tally = request.tally
+        if self.mode == "add" and not tally.rows > 0 == tally.held_back:
+            return
+        findings = [*others, identifiers_finding(request.snapshot, tally, at_least=self.at_least)]
         if self.mode == "mirror":
-            findings.append(skipped_finding(request.tally, at_most=self.limits.max_skipped))
+            findings.append(skipped_finding(tally, at_most=self.limits.max_skipped))
+        raise NoValidIdentifiers(
+            rows=tally.rows,
+            held_back=tally.held_back,
+            may_delete=self.mode == "mirror" and self.destination.audience_id is None,
+            findings=findings,
+        )
+
+    def check(self, request: SyncRequest, target: IdleTarget, others: Sequence[Finding]) -> list[Finding]:
+        """What the guardrails find.
+
+        Args:
+            request: What the run asks for.
+            target: The audience.
+            others: What else was found, to be told with the guardrails if one of them stops the sync.
+
+        Raises:
+            GuardrailsStopped: One of them stops the sync, and is not overridden.
+        """
+        findings = [
+            finding.overridden_by(request.override) for finding in self._guardrail_findings(request, target)
+        ]
+        if any(finding.verdict == "stopped" for finding in findings):
+            raise GuardrailsStopped([*others, *findings])
         return findings
 
-    def guardrail_findings(
-        self, request: SyncRequest, audience: CustomAudience | None, jobs: Sequence[UploadJob]
-    ) -> Iterator[Finding]:
+    def _guardrail_findings(self, request: SyncRequest, target: IdleTarget) -> Iterator[Finding]:
         """What the guardrails find; of an add only whether it holds anybody."""
         snapshot, tally = request.snapshot, request.tally
         if snapshot.count > 0:
@@ -65,7 +99,7 @@ class Inspection:
         yield skipped_finding(tally, at_most=self.limits.max_skipped)
         if snapshot.count > 0:
             yield shrink_finding(
-                self._shrinkage(snapshot, audience),
+                self._shrinkage(snapshot, target.audience),
                 now=snapshot.count,
                 at_most=self.limits.max_shrink,
             )
@@ -77,8 +111,7 @@ class Inspection:
             else:
                 yield Finding(check="min_identifiers", verdict="warning", message=deleted)
             yield Finding(check="max_shrink", verdict="warning", message=deleted)
-        is_new = audience is None
-        yield foreign_finding(self.foreign_jobs(audience, jobs), is_new=is_new)
+        yield foreign_finding(self.foreign_jobs(target), is_new=target.audience is None)
 
     def opt_outs_finding(self, before: Snapshot, left: Snapshot, *, partition: str) -> Finding:
         """Whether a mirror may do without those of its snapshot who have opted out since it was made."""
@@ -102,32 +135,30 @@ class Inspection:
             left = max(0, before.count - snapshot.count)
         return Shrinkage(was=before.count, left=left, since=f"run date {confirmed.partition}")
 
-    def foreign_jobs(
-        self, audience: CustomAudience | None, jobs: Sequence[UploadJob]
-    ) -> list[UploadJob] | None:
+    def foreign_jobs(self, target: IdleTarget) -> list[UploadJob] | None:
         """The uploads since the latest sync that are not of this store; None if no sync is known to count from."""
         latest = self.records.latest_sync_to(self.destination)
-        if audience is None or latest is None or latest.audience_id != audience.id:
+        if target.audience is None or latest is None or latest.audience_id != target.audience.id:
             return None
         return foreign_jobs(
             latest,
-            jobs,
+            target.jobs,
             destination=self.destination,
             is_own_sync=lambda sync_id: self.records.read("syncs", sync_id) is not None,
         )
 
-    def destination_finding(self, audience: CustomAudience | None, request: SyncRequest) -> Finding:
+    def destination_finding(self, target: Target, request: SyncRequest) -> Finding:
         """Which audience the sync goes to, and whether it is another one than before."""
         previous = self.records.read("destination") or {}
         was, was_id = previous.get("destination"), previous.get("audience_id")
-        named = f'{audience.id} "{audience.name}"' if audience else "a new one"
+        named = f'{target.audience.id} "{target.audience.name}"' if target.audience else "a new one"
         if was is not None and was != self.destination.key:
             message = (
                 f"The destination has changed: audience {was_id} in ad account {was['ad_account_id']} stays as it is, "
                 f"unless it is the same. The audience is {named} now."
             )
             _log.warning("%s", message)
-        elif request.recreate_audience and was_id is not None and (audience is None or audience.id != was_id):
+        elif request.recreate_audience and was_id is not None and target.audience_id != was_id:
             message = (
                 f"recreate_audience: audience {was_id} cannot be used any more; the audience is {named} now."
             )

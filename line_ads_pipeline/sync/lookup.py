@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from line_ads_pipeline.line_ads import AudienceNotFound, CustomAudience, LineAdsClient
+from line_ads_pipeline.line_ads import AudienceNotFound, CustomAudience, LineAdsClient, LineAdsError
 from line_ads_pipeline.store import Snapshot
 from line_ads_pipeline.sync.confirmed import Confirmed
 from line_ads_pipeline.sync.destination import Destination, audiences_of_our_name, find_audience
 from line_ads_pipeline.sync.errors import NameTaken
 from line_ads_pipeline.sync.manifest import Sync
 from line_ads_pipeline.sync.records import AudienceRecords
+from line_ads_pipeline.sync.target import Target
 
 _log = logging.getLogger(__name__)
 
@@ -30,10 +31,8 @@ class AudienceLookup:
     records: AudienceRecords
     destination: Destination
 
-    def find(
-        self, unfinished: Sync | None, *, recreate: bool = False
-    ) -> tuple[CustomAudience | None, tuple[str, ...]]:
-        """The audience, or None if the first upload is to make it; and the ids that have its name now.
+    def find(self, unfinished: Sync | None, *, recreate: bool = False) -> Target:
+        """The audience as it is to be used, renamed if the file says so.
 
         Args:
             unfinished: What an earlier run left.
@@ -65,7 +64,16 @@ class AudienceLookup:
             # it was deleted here, by a run that could not write that down any more
             self._note_deletion(deletion)
             audience, same_name = find_audience(self.client, self.destination)
-        return (self._renamed(audience) if audience else None), same_name
+        return Target(audience=self._renamed(audience) if audience else None, same_name=same_name)
+
+    def listed(self, sync: Sync) -> CustomAudience | None:
+        """The audience of a sync as LINE lists it; a failure to list it undoes nothing, so it is only warned of."""
+        try:
+            listed = list(self.client.list_audiences(sync.ad_account_id, name=self.destination.audience_name))
+        except LineAdsError as error:
+            _log.warning("the upload is done, but the audience cannot be listed: %s", error)
+            return None
+        return next((audience for audience in listed if audience.id == sync.audience_id), None)
 
     def _renamed(self, audience: CustomAudience) -> CustomAudience:
         """An audience given by id gets the name that the file gives beside it."""

@@ -1,11 +1,13 @@
 """What a run asks of a sync, and what it gets."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Self
 
 from line_ads_pipeline.line_ads import CustomAudience
 from line_ads_pipeline.store import Snapshot, Tally
-from line_ads_pipeline.sync.guardrails import Finding
-from line_ads_pipeline.sync.manifest import SyncKind
+from line_ads_pipeline.sync.guardrails import Finding, confirmation_finding
+from line_ads_pipeline.sync.manifest import Sync, SyncKind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,3 +73,46 @@ class SyncResult:
     reason: str | None = None
     members: int | None = None
     findings: tuple[Finding, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        sync: Sync,
+        *,
+        audience: CustomAudience | None,
+        findings: Iterable[Finding] = (),
+        created: bool = False,
+        resumed: bool = False,
+    ) -> Self:
+        """What came of a sync.
+
+        Args:
+            sync: Confirmed, or accepted by LINE.
+            audience: As LINE lists it.
+            findings: Made before those of the guardrails, which the sync has.
+            created: It made the audience.
+            resumed: It went on where an earlier run stopped.
+        """
+        counts = [chunk.processed for chunk in sync.chunks if chunk.processed is not None]
+        processed = sum(counts) if len(counts) == len(sync.chunks) else None
+        confirmed = sync.state == "confirmed"
+        guardrails = [Finding.from_document(document) for document in sync.findings]
+        confirmation = (
+            [confirmation_finding(sent=sync.payload.count, processed=processed)] if confirmed else []
+        )
+        return cls(
+            sync_id=sync.id,
+            audience_id=sync.audience_id,
+            audience=audience,
+            created=created,
+            resumed=resumed,
+            confirmed=confirmed,
+            chunks=len(sync.chunks),
+            records=sync.payload.count,
+            uploaded_bytes=sync.payload.count * sync.payload.line_bytes,
+            processed=processed,
+            kind=sync.kind,
+            reason=sync.extent.reason,
+            members=sync.members,
+            findings=(*findings, *guardrails, *confirmation),
+        )

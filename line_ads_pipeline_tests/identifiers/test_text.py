@@ -14,7 +14,9 @@ MARGINS = SPACES + INVISIBLE
 ODD = "\u00b4\u0301\u1112\u1161\u11ab\ufb00\uff21\uff20\u212a\u00e9e"
 texts = st.lists(
     st.none()
-    | st.text(st.sampled_from(MARGINS + ODD + "ab@.") | st.characters(exclude_categories=["Cs", "Cn"]), max_size=8)
+    | st.text(
+        st.sampled_from(MARGINS + ODD + "ab@.") | st.characters(exclude_categories=["Cs", "Cn"]), max_size=8
+    )
 )
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ import pytest
 
 from line_ads_pipeline.coordination import Coordination
 from line_ads_pipeline.line_ads import LineAdsClient
-from line_ads_pipeline.store import Snapshot, Store, Tally
+from line_ads_pipeline.store import IFA_WIDTH, Snapshot, Store, Tally
 from line_ads_pipeline.sync import (
     AudienceRecords,
     Destination,
@@ -58,6 +59,19 @@ def snapshot_of(store, members_of) -> Callable[[Iterable[int]], Snapshot]:
         snapshot, _ = into.write_snapshot(audience, frame, record_width=32)
         written[tuple(people), id(into), audience] = snapshot
         return snapshot
+
+    return write
+
+
+@pytest.fixture
+def ifas(store) -> Callable[..., Snapshot]:
+    """Writes the snapshot of the mobile ad ids of these numbers."""
+
+    def write(numbers: Iterable[int], *, spelled: Callable[[str], str] = str.lower) -> Snapshot:
+        ids = [spelled(str(uuid.UUID(int=number << 120 | 0xABC))).encode() for number in numbers]
+        frame = pl.LazyFrame({"identifier": pl.Series(ids, dtype=pl.Binary)})
+        outcome = pl.lit("valid", dtype=pl.Enum(["valid"]))
+        return store.write_snapshot(AUDIENCE, frame.with_columns(outcome=outcome), record_width=IFA_WIDTH)[0]
 
     return write
 

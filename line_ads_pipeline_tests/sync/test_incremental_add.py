@@ -4,15 +4,12 @@ import itertools
 import json
 import os
 import time
-import uuid
 from datetime import date, timedelta
 
-import polars as pl
 import pytest
 
 from line_ads_pipeline.line_ads import RejectedRequest
 from line_ads_pipeline.simulator import Fault
-from line_ads_pipeline.store import IFA_WIDTH, Snapshot
 from line_ads_pipeline.sync import NoValidIdentifiers
 
 
@@ -392,16 +389,6 @@ def test_the_union_to_come_is_kept_while_its_sync_is_unfinished(
 
 class TestMobileAdIds:
     """Members are the same whatever their case, and what was sent is personal data as it is."""
-
-    @pytest.fixture
-    def ifas(self, store):
-        def write(numbers, *, spelled=str.lower) -> Snapshot:
-            ids = [spelled(str(uuid.UUID(int=number << 120 | 0xABC))).encode() for number in numbers]
-            frame = pl.LazyFrame({"identifier": pl.Series(ids, dtype=pl.Binary)})
-            outcome = pl.lit("valid", dtype=pl.Enum(["valid"]))
-            return store.write_snapshot("vip", frame.with_columns(outcome=outcome), record_width=IFA_WIDTH)[0]
-
-        return write
 
     @pytest.fixture
     def add_ifas(self, synchroniser, bring, prune):

@@ -61,8 +61,6 @@ def split(identifiers: pl.Series, *, width: int) -> Iterator[tuple[int, Bytes]]:
     Raises:
         InvalidRecords: An identifier is neither a digest nor a UUID, whichever the width calls for.
     """
-    if not (identifiers.bin.size() == width).all():
-        raise _invalid(width)
     rows = _packed(identifiers, width)
     part = _leading_bytes(rows) // (256 // PARTS)
     apart = _taken(rows, np.argsort(part, kind="stable"))
@@ -161,11 +159,19 @@ def _hex(digests: Bytes) -> pa.Buffer:
 
 
 def _packed(identifiers: pl.Series, width: int) -> Rows:
-    """Identifiers of one width side by side."""
+    """Identifiers side by side.
+
+    Raises:
+        InvalidRecords: One has another width.
+    """
+    if len(identifiers) == 0:
+        return np.empty((0, width), dtype=np.uint8)
     array = identifiers.to_arrow(compat_level=pl.CompatLevel.oldest())
-    start = np.frombuffer(array.buffers()[1], dtype=np.int64)[array.offset] if len(array) else 0
-    values = np.frombuffer(array.buffers()[2] or b"", dtype=np.uint8)
-    return values[start : start + len(array) * width].reshape(-1, width)
+    _, offsets, values = array.buffers()
+    ends = np.frombuffer(offsets, dtype=np.int64)[array.offset : array.offset + len(array) + 1]
+    if (np.diff(ends) != width).any():
+        raise _invalid(width)
+    return np.frombuffer(values, dtype=np.uint8)[ends[0] : ends[-1]].reshape(-1, width)
 
 
 def _leading_bytes(rows: Rows) -> Rows:

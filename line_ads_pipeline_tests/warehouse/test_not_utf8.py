@@ -7,9 +7,12 @@ import sys
 import textwrap
 from contextlib import closing
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from line_ads_pipeline.warehouse import SegmentReadFailed, TableSource, Warehouse
 from line_ads_pipeline.warehouse.arrow_batches import frame_of
@@ -49,6 +52,36 @@ def test_it_never_reaches_polars(column):
 def test_what_is_valid_reaches_polars_as_it_is():
     batch = pa.record_batch({"id": [1, None], "email": ["顧客@example.jp", None], "list": [["a"], None]})
     assert frame_of(batch).to_dict(as_series=False) == batch.to_pydict()
+
+
+VALUES = st.lists(
+    st.none()
+    | st.lists(st.sampled_from([b"a", "\u00e9".encode(), b"\xe3", b"\x81", b"\x82"]), max_size=4).map(
+        b"".join
+    ),
+    max_size=6,
+)
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string()], ids=str)
+@given(values=VALUES, data=st.data())
+def test_each_value_counts_by_itself_even_where_all_together_are_valid(kind, values, data):
+    start = data.draw(st.integers(0, len(values)))
+    batch = pa.record_batch({"email": text(values, kind).slice(start)})
+    try:
+        expected = [value if value is None else value.decode() for value in values[start:]]
+    except UnicodeDecodeError:
+        with pytest.raises(UnicodeError):
+            frame_of(batch)
+    else:
+        assert frame_of(batch)["email"].to_list() == expected
+
+
+def test_values_that_end_before_they_begin_are_refused():
+    offsets = pa.py_buffer(np.array([0, 3, 1, 2], dtype=np.int32))
+    column = pa.Array.from_buffers(pa.string(), 3, [None, offsets, pa.py_buffer(b"abc")])
+    with pytest.raises(pa.ArrowInvalid):
+        frame_of(pa.record_batch({"email": column}))
 
 
 READER = """

@@ -11,7 +11,7 @@ import polars as pl
 
 from benchmarks.harness import Stopwatch
 from benchmarks.people import Kind
-from line_ads_pipeline.identifiers import EmailRules, IfaRules, PhoneRules, Rules, identify
+from line_ads_pipeline.identifiers import EmailRules, IfaRules, PhoneRules, Rules, identify, new_threads
 from line_ads_pipeline.store import Store
 from line_ads_pipeline.warehouse import FileSource, Warehouse
 
@@ -25,9 +25,9 @@ def hash_people(stopwatch: Stopwatch, kind: str, people: str) -> dict[str, Any]:
     kind = cast("Kind", kind)
     rules = RULES[kind]
     with tempfile.TemporaryDirectory(dir=Path(people).parent) as folder:
-        with stopwatch, segment_of(people, kind) as segment:
+        with stopwatch, new_threads() as threads, segment_of(people, kind) as segment:
             snapshot, tally = Store(folder).write_snapshot(
-                "people", identify(segment, kind, rules), record_width=rules.record_width
+                "people", identify(segment, kind, rules, threads=threads), record_width=rules.record_width
             )
         return {"members": snapshot.count, "digest": snapshot.digest, "duplicates": tally.duplicates}
 

@@ -27,7 +27,7 @@ from benchmarks.emails import check_same
 from benchmarks.harness import MEBIBYTE, Measured, Stopwatch, race, table
 from benchmarks.people import write_people
 from benchmarks.transfer import discarding_line
-from line_ads_pipeline.identifiers import EmailRules, identify
+from line_ads_pipeline.identifiers import EmailRules, identify, new_threads
 from line_ads_pipeline.identifiers.digests import sha256
 from line_ads_pipeline.store import Store
 from line_ads_pipeline.warehouse import FileSource, Source, TableSource, Warehouse
@@ -79,10 +79,10 @@ def pipeline(stopwatch: Stopwatch, kind: str, place: str) -> dict[str, Any]:
     url, source = source_of(kind, place)
     rules = EmailRules()
     with tempfile.TemporaryDirectory() as folder, Warehouse(url, root=Path(folder)) as warehouse:
-        with stopwatch, warehouse.reading():
+        with stopwatch, new_threads() as threads, warehouse.reading():
             snapshot, _ = Store(Path(folder, "store")).write_snapshot(
                 "people",
-                identify(warehouse.scan(source, "email"), "email", rules),
+                identify(warehouse.scan(source, "email"), "email", rules, threads=threads),
                 record_width=rules.record_width,
             )
         return {"members": snapshot.count, "digest": snapshot.digest}

@@ -41,7 +41,7 @@ from line_ads_pipeline.components.source_state import (
     upstream_deps,
 )
 from line_ads_pipeline.components.update_sensor import UPDATE_TAG
-from line_ads_pipeline.identifiers import SKIP_REASONS, identify
+from line_ads_pipeline.identifiers import SKIP_REASONS, identify, new_threads
 from line_ads_pipeline.store import Snapshot, Tally
 from line_ads_pipeline.sync import AudienceRecords
 from line_ads_pipeline.warehouse import SegmentDescription, WarehouseError
@@ -182,10 +182,11 @@ def _hash_segment(
     ):
         raise SegmentNotDescribed(context.partition_key, since_edited=True)
 
-    with getattr(context.resources, source.warehouse).open() as warehouse:
+    with new_threads() as threads, getattr(context.resources, source.warehouse).open() as warehouse:
 
         def identified(place: PlaceBlock, column: str) -> pl.LazyFrame:
-            return identify(warehouse.scan(place.to_source(context.partition_key), column), column, rules)
+            raw = warehouse.scan(place.to_source(context.partition_key), column)
+            return identify(raw, column, rules, threads=threads)
 
         segment = identified(source, described["identifier_column"])
         opt_outs = identified(source.exclude, described["opt_out_column"]) if source.exclude else None

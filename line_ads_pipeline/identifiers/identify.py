@@ -1,5 +1,6 @@
 """From a column of raw values to identifiers that LINE understands."""
 
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Final, assert_never
 
 import numpy as np
@@ -23,7 +24,14 @@ _DIGESTS_OF: Final = {OUTCOMES.index("hashed"): sha256, OUTCOMES.index("already_
 _IDENTIFIED_DTYPE: Final = pl.Struct({"identifier": pl.Binary, "outcome": OUTCOME_DTYPE})
 
 
-def identify(segment: pl.LazyFrame, column: str, rules: Rules) -> pl.LazyFrame:
+def new_threads() -> Executor:
+    """Threads to identify in, as many as Polars has."""
+    return ThreadPoolExecutor(pl.thread_pool_size(), thread_name_prefix="identify")
+
+
+def identify(
+    segment: pl.LazyFrame, column: str, rules: Rules, *, threads: Executor | None = None
+) -> pl.LazyFrame:
     """Turn each raw value of a column into an identifier, or tell why not.
 
     The plan is elementwise, so it streams: one row out for each row in, in their order, nothing but these columns.
@@ -33,18 +41,30 @@ def identify(segment: pl.LazyFrame, column: str, rules: Rules) -> pl.LazyFrame:
     - `outcome` (Enum of `OUTCOMES`): `hashed`, `already_hashed`, `as_is` for a mobile ad id sent unhashed, or one
       of `SKIP_REASONS`.
 
+    Args:
+        segment: Of any columns.
+        column: Of raw values.
+        rules: What identifiers they are, and how LINE is to get them.
+        threads: Where to work; None for wherever Polars calls. Each thread keeps the memory that it once needed, and the
+            streaming engine calls from more of them than work at a time. Not for the in-memory engine, whose threads would
+            wait for these, and these for them.
+
     Raises:
         UnsupportedIdentifierColumn: The column's type cannot hold identifiers safely.
         polars.exceptions.ColumnNotFoundError: The segment has no such column.
     """
     texts = _texts(segment, column)
     read = _reader(rules)
-    is_hashed = not isinstance(rules, IfaRules) or rules.hash_ifa
+    finish = _hashed if not isinstance(rules, IfaRules) or rules.hash_ifa else _as_is
+
+    def identify_slice(texts: pl.DataFrame) -> pl.DataFrame:
+        return finish(read(_numbered(texts.to_series())))
 
     def identify_batch(batch: pl.Series) -> pl.Series:
         slices = batch.to_frame().iter_slices(_SLICE_ROWS) if len(batch) > _SLICE_ROWS else [batch.to_frame()]
-        readings = (read(_numbered(each.to_series())) for each in slices)
-        return pl.concat(map(_hashed if is_hashed else _as_is, readings)).to_struct()
+        if threads is None:
+            return pl.concat(map(identify_slice, slices)).to_struct()
+        return pl.concat([threads.submit(identify_slice, each).result() for each in slices]).to_struct()
 
     identified = pl.col("text").map_batches(
         identify_batch, return_dtype=_IDENTIFIED_DTYPE, is_elementwise=True

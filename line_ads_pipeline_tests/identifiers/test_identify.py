@@ -2,6 +2,8 @@
 
 import hashlib
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
 import polars as pl
@@ -17,6 +19,7 @@ from line_ads_pipeline.identifiers import (
     PhoneRules,
     UnsupportedIdentifierColumn,
     identify,
+    new_threads,
 )
 from line_ads_pipeline.identifiers.digests import digests_of_hex, sha256
 from line_ads_pipeline.identifiers.identify import normalise
@@ -270,3 +273,38 @@ def test_every_reason_is_explained_in_one_sentence():
 )
 def test_shape_of_an_identifier(rules, record_width):
     assert rules.record_width == record_width
+
+
+class CountingThreads(ThreadPoolExecutor):
+    """Knows who worked."""
+
+    def __init__(self):
+        super().__init__(max_workers=1)
+        self.worked = []
+
+    def submit(self, work, *args):
+        def noted():
+            self.worked.append(threading.current_thread())
+            return work(*args)
+
+        return super().submit(noted)
+
+
+@every_rules
+def test_threads_that_are_given_do_the_work_and_change_nothing_else(rules):
+    segment = pl.LazyFrame({"id": MESSY * 3})
+    expected = identify(segment, "id", rules).collect(engine="streaming")
+
+    with CountingThreads() as threads:
+        found = identify(segment, "id", rules, threads=threads).collect(engine="streaming")
+
+    assert found.equals(expected)
+    assert len(set(threads.worked)) == 1
+    assert threading.current_thread() not in threads.worked
+
+
+def test_as_many_threads_are_made_as_polars_works_with():
+    barrier = threading.Barrier(pl.thread_pool_size())
+    with new_threads() as threads:
+        waiting = [threads.submit(barrier.wait, 60) for _ in range(barrier.parties)]
+        assert sorted(each.result() for each in waiting) == list(range(barrier.parties))

@@ -34,7 +34,7 @@ class Plan:
         partition: Its run date.
         mode: What the sync means.
         findings: What the guardrails said of it.
-        all_because: Why all of it is sent, which is safe without a word; None to let increments decide.
+        all_because: Why all of it is sent, which is always safe; None to let increments decide how much.
     """
 
     snapshot: Snapshot
@@ -47,7 +47,7 @@ class Plan:
     def again(cls, sync: Sync, *, people: Snapshot | None = None) -> Self:
         """To bring all that a sync was to bring, or those who are left of it."""
         return cls(
-            snapshot=people or sync.snapshot,
+            snapshot=sync.snapshot if people is None else people,
             partition=sync.partition,
             mode=sync.mode,
             findings=tuple(Finding.from_document(document) for document in sync.findings),
@@ -104,6 +104,7 @@ class Carrier:
         """Write the manifest of a sync down, in place of the one that is running.
 
         Raises:
+            SnapshotNotFound: The plan's snapshot is not in the store, where an increment is to be made of it.
             LeaseLost: Another process has taken the audience over.
             StoreError: The store failed.
         """
@@ -191,7 +192,14 @@ class Carrier:
         raise AudienceContended(sync.audience_id or "", times=_BEGINNINGS)
 
     def goes_on(self, unfinished: Sync, *, snapshot: Snapshot, mode: SyncMode, target: Target) -> bool:
-        """Whether the unfinished sync brings this snapshot to this audience; what LINE has of it is waited for."""
+        """Whether the unfinished sync brings this snapshot to this audience, once LINE has processed what it has of it.
+
+        If it does not, and LINE has all of it, that is written down.
+
+        Raises:
+            SyncError: What LINE has of it does not come to an end.
+            LineAdsError: A call failed for good.
+        """
         if unfinished.audience_id != target.audience_id:
             return False
         jobs = self.uploader.land(unfinished)
@@ -211,7 +219,7 @@ class Carrier:
             target: The audience that the run goes to.
             for_nothing: No other sync takes its place.
         """
-        if target.audience is not None and target.audience.id == unfinished.audience_id:
+        if target.audience_id is not None and target.audience_id == unfinished.audience_id:
             self.uploader.settle(unfinished)
         if for_nothing:
             self.records.conclude(unfinished, "superseded")

@@ -44,7 +44,7 @@ class Inspection:
     limits: Guardrails
 
     @property
-    def at_least(self) -> int:
+    def _at_least(self) -> int:
         """How many identifiers have to be left."""
         return self.limits.min_identifiers if self.mode == "mirror" else 1
 
@@ -61,7 +61,7 @@ class Inspection:
         tally = request.tally
         if self.mode == "add" and not tally.rows > 0 == tally.held_back:
             return
-        findings = [*others, identifiers_finding(request.snapshot, tally, at_least=self.at_least)]
+        findings = [*others, identifiers_finding(request.snapshot, tally, at_least=self._at_least)]
         if self.mode == "mirror":
             findings.append(skipped_finding(tally, at_most=self.limits.max_skipped))
         raise NoValidIdentifiers(
@@ -93,7 +93,7 @@ class Inspection:
         """What the guardrails find; of an add only whether it holds anybody."""
         snapshot, tally = request.snapshot, request.tally
         if snapshot.count > 0:
-            yield identifiers_finding(snapshot, tally, at_least=self.at_least)
+            yield identifiers_finding(snapshot, tally, at_least=self._at_least)
         if self.mode == "add":
             return
         yield skipped_finding(tally, at_most=self.limits.max_skipped)
@@ -107,7 +107,7 @@ class Inspection:
             why = f", as all {tally.held_back:,} have opted out" if tally.held_back else ""
             deleted = f"Nobody is left{why}: the audience is deleted (when_empty: delete_audience)."
             if tally.rows > 0 == tally.held_back:  # a join that broke gives rows of NULLs: that is not nobody
-                yield identifiers_finding(snapshot, tally, at_least=self.at_least)
+                yield identifiers_finding(snapshot, tally, at_least=self._at_least)
             else:
                 yield Finding(check="min_identifiers", verdict="warning", message=deleted)
             yield Finding(check="max_shrink", verdict="warning", message=deleted)

@@ -65,12 +65,15 @@ class Leftovers:
         But for those who have opted out since: the others are sent by a sync of their own then.
 
         Returns:
-            The audience, looked up again if that was tried: not if nobody is left, or those who are left are just who
-            the run asks for.
+            The audience as it is now: looked up again, unless nothing had to be sent since nobody is left, or just
+            those whom the run asks for.
 
         Raises:
             OptOutsNotComparable: It cannot be told who has opted out.
-            SnapshotNotFound: Nor can it where that is not in the store.
+            SnapshotNotFound: Who has opted out is not in the store.
+            SyncError: It could not be brought to its end.
+            LineAdsError: A call failed for good.
+            CoordinationError: Another process has taken the audience over, or the database is away.
         """
         _log.info("sync %s of an earlier snapshot is finished first", unfinished.id)
         snapshot, store = unfinished.snapshot, self.records.store
@@ -103,8 +106,8 @@ class Leftovers:
     def complete(self, request: SyncRequest, target: Target) -> None:
         """Finish what passed its own guardrails, when nothing may take its place: no audience is left half sent.
 
-        Not if the run gave it up, or that would remove what others have uploaded since; nor while it cannot be told who
-        has opted out since.
+        Not if the run gave it up or asks for the same people, or that would remove what others have uploaded since; nor
+        while it cannot be told who has opted out since. What goes wrong is only warned of.
         """
         unfinished = self.records.unfinished_sync(self.destination)
         is_given_up = request.rollback or "unfinished_sync" in request.override
@@ -114,23 +117,25 @@ class Leftovers:
         is_half_sent = unfinished.is_under_way or (latest is not None and latest.state != "confirmed")
         if not is_half_sent:
             return
-        idle = self.carrier.when_idle(target)
-        if would_wipe(unfinished, idle.jobs) and self.inspection.foreign_jobs(idle):
+        try:
+            self._complete(unfinished, request, self.carrier.when_idle(target))
+        except (SnapshotNotFound, SyncError, LineAdsError) as error:  # the run fails for a reason of its own
+            _log.warning("sync %s could not be finished: %s", unfinished.id, error)
+
+    def _complete(self, unfinished: Sync, request: SyncRequest, target: IdleTarget) -> None:
+        if would_wipe(unfinished, target.jobs) and self.inspection.foreign_jobs(target):
             _log.warning("sync %s is not finished, since others have uploaded to the audience", unfinished.id)
             return
         _log.warning("sync %s of run date %s is finished first", unfinished.id, unfinished.partition)
         snapshot, partition = unfinished.snapshot, unfinished.partition
-        try:
-            people = (
-                snapshot if unfinished.is_done else self._wanted_still(snapshot, partition, request.opted_out)
-            )
-            if people == snapshot:
-                self.carrier.carry_out(unfinished)
-            elif self._may_replace(snapshot, people, partition, idle):
-                found = self.carrier.target_of(unfinished).idle(idle.jobs)
-                self.carrier.carry_out(self.carrier.begin(Plan.again(unfinished, people=people), found))
-        except (SnapshotNotFound, SyncError, LineAdsError) as error:  # the run fails for a reason of its own
-            _log.warning("sync %s could not be finished: %s", unfinished.id, error)
+        people = (
+            snapshot if unfinished.is_done else self._wanted_still(snapshot, partition, request.opted_out)
+        )
+        if people == snapshot:
+            self.carrier.carry_out(unfinished)
+        elif self._may_replace(snapshot, people, partition, target):
+            found = self.carrier.when_idle(self.carrier.target_of(unfinished))
+            self.carrier.carry_out(self.carrier.begin(Plan.again(unfinished, people=people), found))
 
     def complete_rollback(self, hold: Hold, unfinished: Sync | None, opted_out: Snapshot | None) -> None:
         """Bring the audience to where it is held, if the run that was to do so did not come to its end.
@@ -154,6 +159,7 @@ class Leftovers:
         goes_on = unfinished is not None and self.carrier.goes_on(
             unfinished, snapshot=hold.snapshot, mode=self.mode, target=target
         )
+        target = self.carrier.when_idle(target)  # what has landed meanwhile is not of what begins now
         rollback = unfinished if goes_on else None
         try:
             people = (

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from typing import Literal, Self
 
 from line_ads_pipeline.coordination import Coordination
@@ -91,8 +90,7 @@ class Synchroniser:
             LeaseHeld: Somebody else is at it, and this run does not wait.
             CoordinationError: The database cannot be used.
         """
-        turns = self._turns
-        with turns.take(partition, rollback=rollback, gives_way=gives_way, wait=wait) as lease:
+        with self._turns.take(partition, rollback=rollback, gives_way=gives_way, wait=wait) as lease:
             yield replace(self, records=self.records.fenced(lease))
 
     def sync(self, request: SyncRequest) -> SyncResult:
@@ -113,23 +111,23 @@ class Synchroniser:
         if hold is not None and not (request.rollback or request.release_hold):
             self._leftovers.complete_rollback(hold, unfinished, request.opted_out)
             raise OnHold(hold)
-        held = hold_finding(hold, rolled_back_to=request.partition if request.rollback else None)
+        found = hold_finding(hold, rolled_back_to=request.partition if request.rollback else None)
         if not request.rollback:
             self._check_is_not_older(request.partition, unfinished)
         if unfinished is None and self._sends_nobody(request):
-            return self._sent_nobody(request, [held])
+            return self._sent_nobody(request, [found])
         target = self._carrier.target_of(unfinished, recreate=request.recreate_audience)
         with self._turns.only_writer_to(target):
-            return self._sync_to(target, request, unfinished, held)
+            return self._sync_to(target, request, unfinished, found)
 
     def _sync_to(
-        self, target: Target, request: SyncRequest, unfinished: Sync | None, held: Finding
+        self, target: Target, request: SyncRequest, unfinished: Sync | None, found: Finding
     ) -> SyncResult:
         """Go on with what is unfinished, finish it first, or begin in its place."""
         sends_nobody = self._sends_nobody(request)
         given_up = unfinished if "unfinished_sync" in request.override else None
         own = [
-            held,
+            found,
             self._inspection.destination_finding(target, request),
             self._inspection.unfinished_finding(unfinished, given_up),
         ]
@@ -202,7 +200,7 @@ class Synchroniser:
             mode=self.mode,
         )
 
-    @cached_property
+    @property
     def _uploader(self) -> Uploader:
         return Uploader(
             client=self.client,

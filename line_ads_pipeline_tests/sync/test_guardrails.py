@@ -417,6 +417,23 @@ class TestUnfinished:
             wrong()
         assert len(sent(after=before)) == 2
 
+    def test_why_a_mirror_is_stopped_is_told_even_if_an_older_half_sent_one_cannot_be_completed(
+        self, simulator, sync, sent, caplog
+    ):
+        sync(range(8), partition="2026-11-19")
+        simulator.inject(refused(skip=1))
+        with pytest.raises(RejectedRequest):
+            sync(range(1, 9), partition="2026-11-20")
+        before = len(simulator.requests)
+        # the first two looks are those of the run itself
+        simulator.inject(Fault(call="upload-job", skip=2, status=400, reasons=("INVALID_VALUE",)))
+
+        with pytest.raises(GuardrailsStopped, match="max_shrink"):
+            sync(range(100, 103), max_shrink=0.5)
+
+        assert "could not be finished: " in caplog.text
+        assert sent(after=before) == []
+
     def test_a_mirror_of_nobody_lets_an_older_half_sent_one_be_completed_first(
         self, simulator, sync, members_of
     ):

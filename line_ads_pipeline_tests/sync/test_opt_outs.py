@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from line_ads_pipeline.line_ads import RejectedRequest
+from line_ads_pipeline.line_ads import LineAdsError, RejectedRequest
 from line_ads_pipeline.simulator import Fault
 from line_ads_pipeline.store import SnapshotNotFound, Store
 from line_ads_pipeline.sync import AudienceRecords, GuardrailsStopped, NoValidIdentifiers, OnHold
@@ -236,6 +236,50 @@ class TestMirror:
 
         assert sent(after=before) == []
         assert len(simulator.audiences()) == 1
+
+    @pytest.mark.parametrize("hide_file_names", [False, True], ids=["named jobs", "nameless jobs"])
+    def test_what_lands_while_a_rollback_is_completed_is_not_taken_for_its_own(
+        self,
+        simulator,
+        sync,
+        sent,
+        left_out,
+        members_of,
+        line_ads_client,
+        monkeypatch,
+        hide_file_names,
+    ):
+        first = min(UNFINISHED, key=lambda person: min(members_of([person])))
+        newer = without(range(4, 12), [first])
+        if hide_file_names:
+            simulator.inject(Fault(call="upload-job", times=None, hide_file_names=True))
+        sync(UNFINISHED, partition="2026-11-19")
+        audience = sync(newer, partition="2026-11-20").audience_id
+        simulator.inject(Fault(call="upload", drop="after", appears_after_polls=2))
+        with monkeypatch.context() as patched:
+            patched.setattr(line_ads_client, "upload", dying_after(line_ads_client.upload))
+            with pytest.raises(Killed):
+                sync(UNFINISHED, partition="2026-11-19", rollback=True)
+        if hide_file_names:  # so that only its size could tell whose job is the new one
+            simulator.inject(Fault(call="upload", drop="before"))
+        before = len(simulator.requests)
+
+        with pytest.raises(OnHold):
+            sync(newer, **left_out([first]))
+
+        assert simulator.members(audience) == members_of(without(UNFINISHED, [first]))
+        assert sent(after=before) == [("REPLACE", 3), ("ADD", 3), ("ADD", 1)]
+
+
+def dying_after(call):
+    """The same call, whose answer the process does not live to see."""
+
+    def die(*args, **kwargs):
+        with suppress(LineAdsError):
+            call(*args, **kwargs)
+        raise Killed
+
+    return die
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

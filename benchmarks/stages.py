@@ -4,6 +4,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -13,7 +14,7 @@ import polars as pl
 from benchmarks.harness import Measured, Stopwatch, cores, race, table
 from benchmarks.people import write_people
 from benchmarks.pipeline import RULES, segment_of
-from line_ads_pipeline.identifiers import identify
+from line_ads_pipeline.identifiers import identify, new_threads
 from line_ads_pipeline.identifiers.identify import normalise
 from line_ads_pipeline.store import Store
 
@@ -28,21 +29,21 @@ TRIED = (
 )
 """What the figures do not show, from the same machine."""
 
-_BATCH_ROWS = 1 << 18
+_BATCH_ROWS = 1 << 16
 """As the store asks for."""
 
 
-def _normalised(segment: pl.LazyFrame) -> pl.LazyFrame:
+def _normalised(segment: pl.LazyFrame, _threads: Executor) -> pl.LazyFrame:
     return normalise(segment, "email", RULES["email"])
 
 
-def _identified(segment: pl.LazyFrame) -> pl.LazyFrame:
-    return identify(segment, "email", RULES["email"])
+def _identified(segment: pl.LazyFrame, threads: Executor) -> pl.LazyFrame:
+    return identify(segment, "email", RULES["email"], threads=threads)
 
 
-PLANS: Final[Mapping[str, Callable[[pl.LazyFrame], pl.LazyFrame]]] = MappingProxyType(
+PLANS: Final[Mapping[str, Callable[[pl.LazyFrame, Executor], pl.LazyFrame]]] = MappingProxyType(
     {
-        "read Parquet": lambda segment: segment,
+        "read Parquet": lambda segment, _threads: segment,
         "normalise, check the grammar": _normalised,
         "SHA-256": _identified,
     }
@@ -52,8 +53,8 @@ PLANS: Final[Mapping[str, Callable[[pl.LazyFrame], pl.LazyFrame]]] = MappingProx
 
 def read_through(stopwatch: Stopwatch, people: str, stage: str) -> None:
     """Contender: all rows, in batches as the store takes them, up to a stage of `PLANS`, and thrown away."""
-    with stopwatch, segment_of(people, "email") as segment:
-        for _ in PLANS[stage](segment).collect_batches(
+    with stopwatch, new_threads() as threads, segment_of(people, "email") as segment:
+        for _ in PLANS[stage](segment, threads).collect_batches(
             chunk_size=_BATCH_ROWS, maintain_order=False, engine="streaming"
         ):
             pass
@@ -70,8 +71,8 @@ def store(stopwatch: Stopwatch, people: str) -> dict[str, float]:
 
     with tempfile.TemporaryDirectory(dir=Path(people).parent) as folder, stopwatch:
         began = time.perf_counter(), time.process_time()
-        with segment_of(people, "email") as segment:
-            noted = _identified(segment).with_columns(
+        with new_threads() as threads, segment_of(people, "email") as segment:
+            noted = _identified(segment, threads).with_columns(
                 pl.col("outcome").map_batches(pass_through, return_dtype=pl.self_dtype(), is_elementwise=True)
             )
             Store(folder).write_snapshot("people", noted, record_width=RULES["email"].record_width)

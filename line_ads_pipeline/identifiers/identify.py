@@ -18,14 +18,17 @@ from line_ads_pipeline.identifiers.text import as_text
 _SLICE_ROWS: Final = 1 << 16
 """So many rows at a time are worked on, whatever the source's batches are: what is between costs half a KiB a row."""
 
-_DIGESTS_OF: Final = {OUTCOMES.index("hashed"): sha256, OUTCOMES.index("already_hashed"): digests_of_hex}
+_DIGESTS_OF: Final = (
+    (OUTCOMES.index("hashed"), sha256),
+    (OUTCOMES.index("already_hashed"), digests_of_hex),
+)
 """What makes digests of the texts of an outcome, by its number."""
 
 _IDENTIFIED_DTYPE: Final = pl.Struct({"identifier": pl.Binary, "outcome": OUTCOME_DTYPE})
 
 
 def new_threads() -> Executor:
-    """Threads to identify in, as many as Polars has."""
+    """Threads to identify in, as many as Polars has, until they are closed by `with`."""
     return ThreadPoolExecutor(pl.thread_pool_size(), thread_name_prefix="identify")
 
 
@@ -46,8 +49,8 @@ def identify(
         column: Of raw values.
         rules: What identifiers they are, and how LINE is to get them.
         threads: Where to work; None for wherever Polars calls. Each thread keeps the memory that it once needed, and the
-            streaming engine calls from more of them than work at a time. Not for the in-memory engine, whose threads would
-            wait for these, and these for them.
+            streaming engine calls from more of them than work at a time. With them the plan is collected by that engine
+            alone: `collect()` without `engine="streaming"` may hang, since each would wait for the other's threads.
 
     Raises:
         UnsupportedIdentifierColumn: The column's type cannot hold identifiers safely.
@@ -123,7 +126,7 @@ def _hashed(reading: pl.DataFrame) -> pl.DataFrame:
     rows, outcomes = reading["row"].to_numpy(), reading["outcome"].to_physical().to_numpy()
     digests = [np.zeros((1, SHA256_BYTES), dtype=np.uint8)]  # the first stands for none
     places = np.zeros(len(reading), dtype=np.intp)
-    for number, digests_of in _DIGESTS_OF.items():
+    for number, digests_of in _DIGESTS_OF:
         chosen = outcomes == number
         if chosen.any():
             made = digests_of(reading["normalised"].filter(pl.Series(chosen)))

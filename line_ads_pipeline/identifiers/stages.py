@@ -36,6 +36,6 @@ def decide(batch: pl.DataFrame, normalised: pl.Expr, *, decided_as: str, others:
     return pl.concat([decided, others(chosen(batch, left))])
 
 
-def chosen(batch: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
+def chosen(batch: pl.DataFrame, mask: pl.Series) -> pl.DataFrame:
     """The rows for which a mask is true; `DataFrame.filter` would plan a query first, at the cost of ten columns."""
-    return pl.DataFrame([column.filter(rows) for column in batch])
+    return pl.DataFrame([column.filter(mask) for column in batch])

@@ -4,6 +4,8 @@ from typing import Final
 
 import polars as pl
 
+from line_ads_pipeline.identifiers.stages import chosen
+
 SPACES: Final = (
     "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
     "\u2028\u2029\u202f\u205f\u3000"
@@ -85,4 +87,4 @@ def trimmed(batch: pl.DataFrame, *, compose: bool = False) -> pl.DataFrame:
 def _by_width(batch: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The rows whose text is ASCII or NULL, and the others."""
     wide = batch.select(has_wide_characters(pl.col("text")).fill_null(value=False)).to_series()
-    return (batch.filter(~wide), batch.filter(wide)) if wide.any() else (batch, batch.clear())
+    return (chosen(batch, ~wide), chosen(batch, wide)) if wide.any() else (batch, batch.clear())

@@ -4,6 +4,8 @@ import hashlib
 import logging
 import os
 import stat
+import sys
+import threading
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -263,6 +265,27 @@ def test_a_query_may_ask_for_its_run_date(project):
     project.attributes["source"] = {"query": "SELECT email FROM customers WHERE updated_at >= :run_date"}
     assert project.run().success
     assert project.members() == {sha256("hanako@example.co.jp")}
+
+
+def test_identifiers_are_made_in_threads_that_end_with_the_asset(project, monkeypatch):
+    """They hold most of a run's memory, and Polars would call from more of them."""
+    workers = set()
+
+    def noting(digests_of):
+        def digests(texts):
+            workers.add(threading.current_thread())
+            return digests_of(texts)
+
+        return digests
+
+    identify = sys.modules["line_ads_pipeline.identifiers.identify"]
+    noted = tuple((outcome, noting(digests_of)) for outcome, digests_of in identify._DIGESTS_OF)
+    monkeypatch.setattr(identify, "_DIGESTS_OF", noted)
+
+    assert project.run("source_segment", "hashed_identifiers").success
+
+    assert workers
+    assert all(thread.name.startswith("identify") and not thread.is_alive() for thread in workers)
 
 
 def test_keys_group_job_and_schedule_are_named_after_the_audience(project):

@@ -303,8 +303,26 @@ def test_threads_that_are_given_do_the_work_and_change_nothing_else(rules):
     assert threading.current_thread() not in threads.worked
 
 
+def test_threads_work_on_the_slices_of_a_large_batch_one_after_the_other():
+    texts = [*MESSY, *["taro@example.com"] * 70_000, *MESSY]
+    segment = pl.LazyFrame({"id": texts})
+    expected = identify(segment, "id", EmailRules()).collect(engine="streaming")
+
+    with CountingThreads() as threads:
+        found = identify(segment, "id", EmailRules(), threads=threads).collect(engine="streaming")
+
+    assert found.equals(expected)
+    assert len(threads.worked) > 1
+
+
 def test_as_many_threads_are_made_as_polars_works_with():
-    barrier = threading.Barrier(pl.thread_pool_size())
+    most = pl.thread_pool_size()
+    all_at_work = threading.Barrier(most)
+
+    def work(number):
+        if number < most:
+            all_at_work.wait(60)
+        return threading.get_ident()
+
     with new_threads() as threads:
-        waiting = [threads.submit(barrier.wait, 60) for _ in range(barrier.parties)]
-        assert sorted(each.result() for each in waiting) == list(range(barrier.parties))
+        assert len({*threads.map(work, range(3 * most))}) == most

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from line_ads_pipeline.sync import SyncMode
 
-_STRANGERS = range(1000)
+_STRANGERS = range(10_000)
 
 
 @dataclass(kw_only=True)
@@ -36,8 +36,8 @@ class Crowd:
     def draw(self) -> list[int]:
         """The people of the next snapshot."""
         if not self.grows:  # four to eight chunks, most of whom are not in the audience yet
-            others = [person for person in range(100) if person not in self.opted_out]
-            return self.draws.sample(others, k=self.draws.randint(3 * self.chunk + 1, 8 * self.chunk))
+            others = [person for person in _STRANGERS if person not in self.opted_out]
+            return self.draws.sample(others[:100], k=self.draws.randint(3 * self.chunk + 1, 8 * self.chunk))
         stay = sorted(self.expected - self.opted_out)
         if self.mode == "add" or len(stay) > 8 * self.chunk or self.draws.random() < 0.1:
             stay = self.draws.sample(stay, k=min(len(stay), 2 * self.chunk))

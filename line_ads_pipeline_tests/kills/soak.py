@@ -143,7 +143,7 @@ class Story:
         return self._report
 
     def _end_calmly(self) -> None:
-        """Whatever has happened, once nothing does any more an increment is soon no more than what is new.
+        """Without kills and faults the increments soon hold no more than what is new, whatever has happened before.
 
         The first sync may see what is late, so that the second sends everything. An add then brings only new people, and
         in the end those of before as well, who need not be sent again.

@@ -66,10 +66,10 @@ VALUES = st.lists(
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_string()], ids=str)
 @given(values=VALUES, data=st.data())
 def test_each_value_counts_by_itself_even_where_all_together_are_valid(kind, values, data):
-    start = data.draw(st.integers(0, len(values)))
-    batch = pa.record_batch({"email": text(values, kind).slice(start)})
+    start, stop = sorted(data.draw(st.tuples(*[st.integers(0, len(values))] * 2)))
+    batch = pa.record_batch({"email": text(values, kind).slice(start, stop - start)})
     try:
-        expected = [value if value is None else value.decode() for value in values[start:]]
+        expected = [value if value is None else value.decode() for value in values[start:stop]]
     except UnicodeDecodeError:
         with pytest.raises(UnicodeError):
             frame_of(batch)
@@ -77,9 +77,16 @@ def test_each_value_counts_by_itself_even_where_all_together_are_valid(kind, val
         assert frame_of(batch)["email"].to_list() == expected
 
 
-def test_values_that_end_before_they_begin_are_refused():
-    offsets = pa.py_buffer(np.array([0, 3, 1, 2], dtype=np.int32))
-    column = pa.Array.from_buffers(pa.string(), 3, [None, offsets, pa.py_buffer(b"abc")])
+@pytest.mark.parametrize(
+    "ends",
+    [
+        pytest.param([0, 3, 1, 2, 5], id="backwards"),
+        pytest.param([0, 2**31 - 1, -(2**31), -1, 5], id="once around all numbers"),
+    ],
+)
+def test_values_that_end_before_they_begin_are_refused(ends):
+    offsets = pa.py_buffer(np.array(ends, dtype=np.int32))
+    column = pa.Array.from_buffers(pa.string(), 4, [None, offsets, pa.py_buffer(b"abcde")])
     with pytest.raises(pa.ArrowInvalid):
         frame_of(pa.record_batch({"email": column}))
 

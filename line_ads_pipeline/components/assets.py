@@ -253,8 +253,7 @@ def _check_opt_outs(
 
 def _opt_outs_before(records: AudienceRecords, run_date: str) -> int:
     """How many rows the opt-outs had when a segment was last hashed, for whichever run date."""
-    run_dates = sorted(records.store.list_documents("audiences", records.audience, "partitions"))
-    before = [date for *_, date in run_dates if date <= run_date]
+    before = [date for date in records.run_dates() if date <= run_date]
     kept = records.read("partitions", before[-1]) if before else None
     return sum(kept["tally"].get("opt_outs", {}).values()) if kept else 0
 

@@ -1,6 +1,7 @@
 """The asset `<name>/line_custom_audience`: what was sent, what LINE answered, and the checks that let it be sent."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from enum import Enum
 from typing import Any
 
@@ -13,11 +14,12 @@ from line_ads_pipeline.components.checks import check_results, check_specs
 from line_ads_pipeline.components.errors import ChecksAlone, NothingToSend
 from line_ads_pipeline.components.failures import in_plain_words
 from line_ads_pipeline.components.heartbeat import signs_of_life
-from line_ads_pipeline.components.kept_snapshot import SNAPSHOT_STORE, check_usable, records_of
+from line_ads_pipeline.components.kept_snapshot import SNAPSHOT_STORE, check_usable, has_rules_of, records_of
 from line_ads_pipeline.components.schedule import promised_freshness
 from line_ads_pipeline.components.source_state import SOURCE_STATE
 from line_ads_pipeline.store import Snapshot, Tally
 from line_ads_pipeline.sync import (
+    AudienceRecords,
     Finding,
     GuardrailsStopped,
     OnHold,
@@ -157,10 +159,34 @@ def _send(
             raise NothingToSend(run_date)
         check_usable(audience, records, kept, run_date, partitions.get_last_partition_key())
         snapshot = Snapshot.from_document(kept["snapshot"])
-        result = mine.sync(config.to_request(snapshot, Tally(**kept["tally"]), run_date))
+        request = config.to_request(snapshot, Tally(**kept["tally"]), run_date)
+        result = mine.sync(_without_later_opt_outs(audience, context, mine.records, request))
         mine.records.prune(snapshot)
     sent = {SOURCE_STATE: dg.MetadataValue.json(kept[SOURCE_STATE])} if kept.get(SOURCE_STATE) else {}
     return result, _answer(audience, result) | sent
+
+
+def _without_later_opt_outs(
+    audience: Audience, context: dg.AssetExecutionContext, records: AudienceRecords, request: SyncRequest
+) -> SyncRequest:
+    """Leave out who has opted out by the newest run date, when an older one is to be sent, by a rollback for instance."""
+    newest = max(records.run_dates(), default="")
+    kept = records.read("partitions", newest) if newest > request.partition else None
+    if kept is None or not has_rules_of(audience, kept) or not kept["tally"].get("opted_out"):
+        return request
+    opted_out = Snapshot.from_document(kept["tally"]["opted_out"])
+    count = records.store.count_common(records.audience, request.snapshot, opted_out)
+    if count == 0:
+        return replace(request, opted_out=opted_out)
+    context.log.warning(
+        "%s of the members of the run date %s have opted out by the run date %s and are not sent.",
+        f"{count:,}",
+        request.partition,
+        newest,
+    )
+    snapshot = records.write_difference(request.snapshot, without=opted_out)
+    tally = replace(request.tally, distinct=snapshot.count, held_back=request.tally.held_back + count)
+    return replace(request, snapshot=snapshot, tally=tally, opted_out=opted_out)
 
 
 def _answer(audience: Audience, result: SyncResult) -> dict[str, Any]:

@@ -148,6 +148,11 @@ class AudienceRecords:
         document = self.read("derived")
         return set(document["digests"]) if document else set()
 
+    def run_dates(self) -> list[str]:
+        """Those that a segment was hashed for, the oldest first."""
+        parts = self.store.list_documents("audiences", self.audience, "partitions")
+        return sorted(run_date for *_, run_date in parts)
+
     def hold(self) -> Hold | None:
         """Why nothing is to be sent, if so."""
         document = self.read("hold")
@@ -196,9 +201,10 @@ class AudienceRecords:
         needed |= {each.digest for each in running.needed_snapshots} if running else set()
         needed |= {hold.snapshot.digest} if hold else set()
 
-        run_dates = sorted(self.store.list_documents("audiences", self.audience, "partitions"))
         documents = [
-            kept for *_, run_date in run_dates[-_LOOKED_BACK:] if (kept := self.read("partitions", run_date))
+            kept
+            for run_date in self.run_dates()[-_LOOKED_BACK:]
+            if (kept := self.read("partitions", run_date))
         ]
         snapshots = [Snapshot.from_document(kept["snapshot"]) for kept in documents]
         opted_out = [kept.get("tally", {}).get("opted_out") for kept in documents]

@@ -258,6 +258,47 @@ class TestOptOuts:
         assert "source.exclude of the audience file has changed" in failure(result)
         assert project.members() == {sha256("hanako@example.co.jp")}
 
+    def roll_back(self, project, *, day, now):
+        return project.run(
+            "line_custom_audience",
+            run_date=f"2026-11-{day}",
+            now=project.noon(now),
+            config={"line_custom_audience": {"rollback": True}},
+        )
+
+    def test_a_rollback_does_not_bring_back_who_has_opted_out_since(self, project):
+        project.execute("CREATE TABLE opted_out AS SELECT 'x@example.com' AS email")
+        project.attributes["source"]["exclude"] = {"table": "opted_out"}
+        project.sync("taro@example.com", "hanako@example.co.jp", day=20)
+        project.execute("INSERT INTO opted_out VALUES ('TARO@example.com')")
+        project.sync("jiro@example.com", "hanako@example.co.jp", day=21)
+
+        result = self.roll_back(project, day=20, now=21)
+
+        assert result.success
+        assert project.members() == {sha256("hanako@example.co.jp")}
+        assert project.metadata(result, "line_custom_audience")["identifiers_sent"] == 1
+        [warning] = [text for text in project.warned(result) if "opted out" in text]
+        assert (
+            "1 of the members of the run date 2026-11-20 have opted out by the run date 2026-11-21" in warning
+        )
+
+        assert self.roll_back(project, day=20, now=21).success
+        assert project.members() == {sha256("hanako@example.co.jp")}
+
+    def test_a_rollback_of_nobody_but_those_is_refused(self, project):
+        project.execute("CREATE TABLE opted_out AS SELECT 'x@example.com' AS email")
+        project.attributes["source"]["exclude"] = {"table": "opted_out"}
+        project.sync("taro@example.com", day=20)
+        project.execute("INSERT INTO opted_out VALUES ('taro@example.com')")
+        project.sync("jiro@example.com", day=21, override=["max_shrink"])
+
+        result = self.roll_back(project, day=20, now=21)
+
+        assert not result.success
+        assert "all 1 of the source segment have opted out (source.exclude)" in failure(result)
+        assert project.members() == {sha256("jiro@example.com")}
+
 
 def test_a_query_may_ask_for_its_run_date(project):
     project.customers("taro@example.com", "hanako@example.co.jp")

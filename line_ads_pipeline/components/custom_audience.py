@@ -175,16 +175,15 @@ def _without_later_opt_outs(
     if kept is None or not has_rules_of(audience, kept) or not kept["tally"].get("opted_out"):
         return request
     opted_out = Snapshot.from_document(kept["tally"]["opted_out"])
-    count = records.store.count_common(records.audience, request.snapshot, opted_out)
-    if count == 0:
-        return replace(request, opted_out=opted_out)
-    context.log.warning(
-        "%s of the members of the run date %s have opted out by the run date %s and are not sent.",
-        f"{count:,}",
-        request.partition,
-        newest,
-    )
-    snapshot = records.write_difference(request.snapshot, without=opted_out)
+    snapshot = records.without(request.snapshot, opted_out)
+    count = request.snapshot.count - snapshot.count
+    if count > 0:
+        context.log.warning(
+            "%s of the members of the run date %s have opted out by the run date %s and are not sent.",
+            f"{count:,}",
+            request.partition,
+            newest,
+        )
     tally = replace(request.tally, distinct=snapshot.count, held_back=request.tally.held_back + count)
     return replace(request, snapshot=snapshot, tally=tally, opted_out=opted_out)
 

@@ -60,8 +60,8 @@ def identify(
     read = _reader(rules)
     finish = _hashed if not isinstance(rules, IfaRules) or rules.hash_ifa else _as_is
 
-    def identify_slice(texts: pl.DataFrame) -> pl.DataFrame:
-        return finish(read(_numbered(texts.to_series())))
+    def identify_slice(rows: pl.DataFrame) -> pl.DataFrame:
+        return finish(read(_numbered(rows.to_series())))
 
     def identify_batch(batch: pl.Series) -> pl.Series:
         slices = batch.to_frame().iter_slices(_SLICE_ROWS) if len(batch) > _SLICE_ROWS else [batch.to_frame()]

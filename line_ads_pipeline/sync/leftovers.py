@@ -192,11 +192,11 @@ class Leftovers:
             if opted_out.count == 0:
                 return snapshot
             raise OptOutsNotComparable(partition=partition)
-        left = self.records.store.count_common(self.records.audience, snapshot, opted_out)
-        if left == 0:
-            return snapshot
-        _log.warning("%s people of run date %s have opted out since", f"{left:,}", partition)
-        return self.records.write_difference(snapshot, without=opted_out)
+        people = self.records.without(snapshot, opted_out)
+        if people != snapshot:
+            left = snapshot.count - people.count
+            _log.warning("%s people of run date %s have opted out since", f"{left:,}", partition)
+        return people
 
     def _may_replace(self, before: Snapshot, people: Snapshot, partition: str, target: IdleTarget) -> bool:
         """Whether a full replace may bring those who are left of a snapshot, when others of it have opted out."""

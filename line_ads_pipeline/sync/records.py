@@ -134,6 +134,17 @@ class AudienceRecords:
         """Write the snapshot of the members of one that are not in another, to be removed when nothing needs it."""
         return self._derived(self.store.write_difference(self.audience, new, without=without))
 
+    def without(self, snapshot: Snapshot, others: Snapshot) -> Snapshot:
+        """Give the snapshot of those members who are not in another; the same one, with nothing written, if all are left.
+
+        Raises:
+            SnapshotNotFound: One of them is not in the store.
+            ValueError: Their widths differ.
+        """
+        if self.store.count_common(self.audience, snapshot, others) == 0:
+            return snapshot
+        return self.write_difference(snapshot, without=others)
+
     def write_union(self, one: Snapshot, other: Snapshot) -> Snapshot:
         """Write the snapshot of the members of either, to be removed when nothing needs it."""
         return self._derived(self.store.write_union(self.audience, one, other))

@@ -3,7 +3,7 @@
 # ruff: noqa: T201 - it prints them
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from line_ads_pipeline.sync import Sync, SyncMode
 
@@ -45,18 +45,8 @@ class Report:
         """All of them as one."""
         whole = cls()
         for part in parts:
-            whole.settings += part.settings
-            whole.windows += part.windows
-            whole.kinds += part.kinds
-            whole.cut += part.cut
-            whole.opted_out += part.opted_out
-            whole.opted_out_midway += part.opted_out_midway
-            whole.faults += part.faults
-            whole.errors += part.errors
-            whole.runs += part.runs
-            whole.uploads += part.uploads
-            whole.requests += part.requests
-            whole.violations += part.violations
+            for each in fields(cls):
+                setattr(whole, each.name, getattr(whole, each.name) + getattr(part, each.name))
         return whole
 
     def count_sync(self, sync: Sync) -> None:
